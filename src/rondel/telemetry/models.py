@@ -1,4 +1,6 @@
-"""The canonical span and what is asked about spans; everything that arrives is mapped to this, whatever dialect it spoke."""
+"""The canonical span and what is asked about spans; everything that arrives is mapped to this, whatever dialect it
+spoke.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +11,9 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 T = TypeVar("T")
 
 FEEDBACK = "feedback"
-"""Name of the score that a caller's thumb gives: above 0 is up, else down. It is shown as a thumb, never averaged into the quality."""
+"""Name of the score that a caller's thumb gives: above 0 is up, else down. It is shown as a thumb, never averaged into
+the quality.
+"""
 
 COST_DISAGREEMENT = 0.05
 """Share by which reported and computed cost may differ before the span is flagged."""
@@ -170,8 +174,8 @@ class PromptUse:
 class Span:
     """One canonical span. Ids are lower-case hex as in OpenTelemetry (32 and 16 digits); `parent_id` is "" for a root.
 
-    `summarises` says that tokens and cost repeat those of spans below (the gateway's root, an outer SDK span): sums leave it out.
-    `input_text` and `output_text` are what the list shows and the full-text index holds.
+    `summarises` says that tokens and cost repeat those of spans below (the gateway's root, an outer SDK span): sums
+    leave it out. `input_text` and `output_text` are what the list shows and the full-text index holds.
     """
 
     trace_id: str
@@ -227,8 +231,8 @@ class Span:
 class Score:
     """One judgement of one answer. `value` for numbers and booleans (0, 1), `label` for categories; one of both is set.
 
-    The target is a trace, or a response id: the caller who got an answer knows only that, often before its trace is stored.
-    Of several scores with one name by one source, the latest counts.
+    The target is a trace, or a response id: the caller who got an answer knows only that, often before its trace is
+    stored. Of several scores with one name by one source, the latest counts.
     """
 
     name: str
@@ -246,9 +250,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """One line of the trace list. `at` and `latency_ms` are those of the span where the trace begins; tokens and cost of all its spans.
+    """One line of the trace list. `at` and `latency_ms` are those of the span where the trace begins; tokens and cost
+    of all its spans.
 
-    `input_text` and `output_text` are cut to `PREVIEW` characters. `quality` is the mean of its numeric scores, feedback left out.
+    `input_text` and `output_text` are cut to `PREVIEW` characters. `quality` is the mean of its numeric scores,
+    feedback left out.
     """
 
     trace_id: str
@@ -306,9 +312,9 @@ class Bound:
 class TraceFilter:
     """Which traces. Fields are joined by "and", values of one field by "or"; an empty field does not filter.
 
-    A trace has a route, release, model, provider, session, user, kind, tag or text when any of its spans has it; status, name and
-    latency are those of the span where it begins. A value may end in `*`. `text` phrases must all occur (whole words, any case).
-    `cursor` is the `next_cursor` of the page before.
+    A trace has a route, release, model, provider, session, user, kind, tag or text when any of its spans has it;
+    status, name and latency are those of the span where it begins. A value may end in `*`. `text` phrases must all
+    occur (whole words, any case). `cursor` is the `next_cursor` of the page before.
     """
 
     since: datetime | None = None
@@ -344,7 +350,7 @@ class FacetValue(NamedTuple):
     """A value and the number of traces that have it."""
 
     value: str
-    count: int
+    traces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +395,8 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One gateway request as a canary or monitor sees it; `unit` is what sticky assignment hashes (session, user or key).
+    """One gateway request as a canary or monitor sees it; `unit` is what sticky assignment hashes (session, user or
+    key).
 
     `score` is the latest score of the asked name, None while there is none.
     """
@@ -412,7 +419,9 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class AggregateRow:
-    """One group of `Traces.aggregate`: the values of the group's fields, its time bucket if asked, and each measure (None: unknown)."""
+    """One group of `Traces.aggregate`: the values of the group's fields, its time bucket if asked, and each measure
+    (None: unknown).
+    """
 
     group: Mapping[str, str]
     bucket: datetime | None
@@ -421,7 +430,9 @@ class AggregateRow:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What became of one OTLP request: spans kept, spans dropped because they are stored already, and spans refused, with one reason."""
+    """What became of one OTLP request: spans kept, spans dropped because they are stored already, and spans refused,
+    with one reason.
+    """
 
     accepted: int
     duplicates: int
