@@ -1,0 +1,1 @@
+"""The bundled evaluators, one per file; a person's own are plugins of the same kind."""
