@@ -1,8 +1,8 @@
 """What a gateway worker writes down of one request, and how records stand in a spool segment.
 
-A segment is `MAGIC` and then frames: length (u32), CRC-32 of the payload (u32), payload; little-endian. The payload is a
-`GatewayRecord` in MessagePack. A segment only grows; after a crash its last frame may be torn, which `scan` reports and
-a reader skips: its request was never acknowledged.
+A segment is `MAGIC` and then frames: length (u32), CRC-32 of the payload (u32), payload; little-endian. The payload
+is a `GatewayRecord` in MessagePack. A segment only grows; after a crash its last frame may be torn, which `scan`
+reports and a reader skips: its request was never acknowledged.
 
 Fields are stored by position: new ones are added at the end, with a default, and none is removed or moved.
 """
@@ -33,7 +33,8 @@ class ArmStage(StrEnum):
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """One try at one target. Times are nanoseconds since the epoch, None for what never happened.
 
-    `status` is the HTTP status of the upstream, 0 when there was none; `error` is empty when the attempt gave the answer.
+    `status` is the HTTP status of the upstream, 0 when there was none; `error` is empty when the attempt gave the
+    answer.
     """
 
     connection: str
@@ -81,14 +82,15 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One request through the gateway: the raw material of its spans. Times are nanoseconds since the epoch.
 
     `request_id` is unique and makes delivery idempotent. `trace_id` and `span_id` are OpenTelemetry hex ids,
-    `parent_span_id` comes from the caller's `traceparent` (or is "").  A shadow's record has its own `span_id`, the live
-    request's trace, and its `span_id` as parent; `pair_id` is the live request's `request_id` in both.
+    `parent_span_id` comes from the caller's `traceparent` (or is "").  A shadow's record has its own `span_id`, the
+    live request's trace, and its `span_id` as parent; `pair_id` is the live request's `request_id` in both.
     `unit` is what sticky assignment hashed and `unit_kind` says what it is: session, user or request.
 
-    Payloads are empty when the route's capture policy leaves them out (`captured` False). `request_body` is the caller's
-    JSON (redacted where a guardrail says so), `sent_body` what went upstream when a release changed it, `answer_body` the
-    answer in the unstreamed OpenAI shape, folded from the stream if there was one, as the caller got it.
-    `truncated` says that the answer broke off; `clipped` that a payload was over the capture limit and left out.
+    Payloads are empty when the route's capture policy leaves them out (`captured` False). `request_body` is the
+    caller's JSON (redacted where a guardrail says so), `sent_body` what went upstream when a release changed it,
+    `answer_body` the answer in the unstreamed OpenAI shape, folded from the stream if there was one, as the caller
+    got it. `truncated` says that the answer broke off; `clipped` that a payload was over the capture limit and left
+    out.
     """
 
     request_id: str
