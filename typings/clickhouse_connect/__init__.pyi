@@ -1,0 +1,3 @@
+from clickhouse_connect.driver.client import Client
+
+def get_client(*, dsn: str, tz_mode: str = ..., show_clickhouse_errors: bool = ..., settings: dict[str, object] = ...) -> Client: ...

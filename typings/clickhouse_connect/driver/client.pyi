@@ -1,0 +1,23 @@
+from collections.abc import Sequence
+from typing import Protocol
+
+class QueryResult(Protocol):
+    @property
+    def column_names(self) -> Sequence[str]: ...
+    @property
+    def result_rows(self) -> Sequence[Sequence[object]]: ...
+
+class Client:
+    def insert(
+        self,
+        table: str,
+        data: Sequence[Sequence[object]],
+        *,
+        column_names: list[str],
+        settings: dict[str, object] = ...,
+    ) -> object: ...
+    def query(
+        self, query: str, *, parameters: dict[str, object] = ..., settings: dict[str, object] = ...
+    ) -> QueryResult: ...
+    def command(self, cmd: str, *, parameters: dict[str, object] = ..., settings: dict[str, object] = ...) -> object: ...
+    def close(self) -> None: ...
