@@ -1,0 +1,258 @@
+"""The snapshot that a gateway worker lives on, and what a person configures about it.
+
+A worker reads nothing else: keys, routes, releases, targets and prices stand in one `Snapshot`, which the server
+compiles and the worker keeps on disk, so that it starts and goes on without the server or a database.
+Secrets are not in it: a connection names where its secret is to be found (`env:NAME` or `file:NAME`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from rondel.events import Event
+from rondel.telemetry.records import ArmStage
+
+
+class Operation(StrEnum):
+    """What a caller asks of a model; the value is the path under `/v1/`."""
+
+    CHAT = "chat/completions"
+    COMPLETION = "completions"
+    EMBEDDING = "embeddings"
+
+
+class Capture(StrEnum):
+    """Which requests keep their payloads in the record."""
+
+    ALL = "all"
+    SAMPLE = "sample"
+    ERRORS = "errors"
+    NONE = "none"
+
+
+class OnFailure(StrEnum):
+    """What happens to an answer that a guardrail finds wrong: it passes with a verdict, is asked again, or is
+    refused."""
+
+    PASS = "pass"
+    RETRY = "retry"
+    ERROR = "error"
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """Integer nano-USD for a million tokens of each bucket. A cache price of None is the price of plain input."""
+
+    input_nano: int
+    output_nano: int
+    cache_read_nano: int | None = None
+    cache_write_nano: int | None = None
+    version: str = ""
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds until a request is given up: for the connection, the first byte, between bytes, and in all."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+
+
+class GuardRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A guardrail plugin in force: on the caller's text, on the answer, or on both."""
+
+    check: str
+    options: dict[str, msgspec.Raw] = {}
+    on_input: bool = False
+    on_output: bool = True
+    on_failure: OnFailure = OnFailure.PASS
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider's address and how to speak to it. `secret` is `env:NAME`, `file:NAME` or empty.
+
+    `base_url` ends before the operation, such as `https://api.openai.com/v1`. `options` are fields of the provider
+    plugin.
+    """
+
+    id: str
+    name: str
+    provider: str
+    base_url: str = ""
+    secret: str = ""
+    headers: dict[str, str] = {}
+    options: dict[str, msgspec.Raw] = {}
+    project_id: str = ""
+    """Empty: every project may name it, as with a local engine."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A model at a connection. `body` are fields put into every request, such as `{"lora": [{"id": 0, "scale":
+    1.0}]}`."""
+
+    connection_id: str
+    model: str
+    body: dict[str, msgspec.Raw] = {}
+    price: Price | None = None
+
+
+class PromptMessage(msgspec.Struct, frozen=True):
+    """One message of a release's prompt; the content is a template."""
+
+    role: str
+    content: str
+
+
+class ReleaseCall(msgspec.Struct, frozen=True, kw_only=True):
+    """What one release does with a request: targets in order of preference, prompt, parameters and guardrails.
+
+    `parameters` win over the caller's; `response_format` is one of them.
+    """
+
+    id: str
+    digest: str
+    name: str = ""
+    targets: tuple[Target, ...]
+    messages: tuple[PromptMessage, ...] = ()
+    prompt_name: str = ""
+    prompt_version: str = ""
+    parameters: dict[str, msgspec.Raw] = {}
+    guardrails: tuple[GuardRule, ...] = ()
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """A release on a route. `share` in [0, 1]: of the units for a canary, of the requests copied for a shadow.
+
+    The live arm gets every unit that no canary takes; its own share is not read.
+    """
+
+    release_id: str
+    stage: ArmStage = ArmStage.LIVE
+    share: float = 1.0
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that callers give as `model`, and the traffic policy over releases behind it."""
+
+    name: str
+    project_id: str
+    environment: str
+    arms: tuple[Arm, ...]
+    salt: str = ""
+    fallbacks: tuple[str, ...] = ()
+    """Release ids tried, in order, when every target of the chosen release has failed."""
+    attempts: int = 3
+    timeouts: Timeouts = Timeouts()
+    capture: Capture = Capture.ALL
+    capture_share: float = 1.0
+    capture_limit: int = 262_144
+    """Bytes of one payload above which it is left out of the record."""
+    guardrails: tuple[GuardRule, ...] = ()
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key may use; None is unlimited. `budget_nano` is nano-USD in the window that began at `window_started`.
+
+    `spent_nano` is what the ledger knew of when the snapshot was compiled.
+    """
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_nano: int | None = None
+    spent_nano: int = 0
+    window_started: str = ""
+
+
+class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller's key: the keyed hash of its secret, where it belongs, and what it may do."""
+
+    id: str
+    hash: str
+    project_id: str
+    environment: str
+    routes: tuple[str, ...] = ()
+    """Names of the routes it may call; empty is all of its project."""
+    limits: Limits = Limits()
+    expires_at_ns: int | None = None
+    is_internal: bool = False
+    """One of ours (evaluations, judges): it may call a release by id and says whose request it is in headers."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a worker needs, at one moment. `version` grows with every change."""
+
+    version: int
+    hash_key: str
+    """Hex; the key of the keyed hash over virtual keys."""
+    keys: tuple[VirtualKey, ...] = ()
+    routes: tuple[Route, ...] = ()
+    releases: tuple[ReleaseCall, ...] = ()
+    connections: tuple[Connection, ...] = ()
+    workers: int = 1
+    """How many workers share the limits: each gives out its part."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """A connection as it is kept; the secret is a reference and is bound to the host of `base_url`."""
+
+    id: str
+    name: str
+    provider: str
+    base_url: str
+    secret: str
+    headers: dict[str, str]
+    options: dict[str, object]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRow:
+    """A route's own settings; its arms come from the rollouts, or from `target` while it has no release."""
+
+    id: str
+    name: str
+    settings: "RouteSettings"
+    target: "PlainTarget | None"
+    created_at: datetime
+
+
+class PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A model at a connection, by names: a route that has no release yet."""
+
+    connection: str
+    model: str
+    parameters: dict[str, object] = {}
+
+
+class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person sets on a route; meanings as in `Route`."""
+
+    fallbacks: tuple[str, ...] = ()
+    attempts: int = 3
+    timeouts: Timeouts = Timeouts()
+    capture: Capture = Capture.ALL
+    capture_share: float = 1.0
+    capture_limit: int = 262_144
+    guardrails: tuple[GuardRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """What one key may do at the gateway."""
+
+    key_id: str
+    routes: tuple[str, ...]
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_nano: int | None = None
+    window: str = "month"
+
+
+class GatewayChanged(Event, frozen=True, kw_only=True):
+    """A route, a connection or a key's policy was changed."""
+
+    subject: str
+    name: str
