@@ -159,6 +159,13 @@ def check_name(kind: str, name: str) -> None:
         )
 
 
+def check_label(label: str) -> None:
+    """As names, but not a number: `support@3` is version 3."""
+    check_name("label", label)
+    if label.isdecimal():
+        raise Invalid(f"A label is not a number, since {label!r} after '@' means version {label}: use a word.")
+
+
 def parse_ref(ref: str) -> tuple[str, str | None]:
     """`name`, `name@3` or `name@label` as (name, version or label or None)."""
     name, at, version = ref.partition("@")
