@@ -36,7 +36,7 @@ class OnFailure(StrEnum):
     """What happens to an answer that a guardrail finds wrong: it passes with a verdict, is asked again, or is
     refused."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  a word, not a password
     RETRY = "retry"
     ERROR = "error"
 

@@ -1,0 +1,461 @@
+"""Decisions of the gateway: who answers, what is sent, what it costs, and when to try again. All pure."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from rondel.chat import Message
+from rondel.errors import Invalid
+from rondel.gateway.models import Arm, Capture, Operation, Price, ReleaseCall, Route
+from rondel.prompts.rules import render, variables_of
+from rondel.telemetry.records import ArmStage, TokenCounts
+
+MILLION = 1_000_000
+DEFAULT_ANSWER_TOKENS = 512
+"""What a request without `max_tokens` is taken to answer when tokens and money are reserved."""
+BYTES_PER_TOKEN = 4
+RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+OUR_FAULT_STATUS = frozenset({401, 402, 403})
+"""Statuses that say that our credentials at the provider are wrong: never the caller's business."""
+FAILURES_TO_OPEN = 5
+FIRST_REST_S = 1.0
+LONGEST_REST_S = 30.0
+BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 2.0
+
+Fields = dict[str, msgspec.Raw]
+"""The top level of a JSON object; every value keeps its bytes."""
+
+_fields = msgspec.json.Decoder(Fields)
+_json = msgspec.json.Encoder()
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+# Who answers
+
+
+def keyed_hash(hash_key: str, secret: str) -> str:
+    """The hex BLAKE2b-256 of a virtual key under the installation's key (`hash_key`, hex)."""
+    return hashlib.blake2b(secret.encode(), key=bytes.fromhex(hash_key), digest_size=32).hexdigest()
+
+
+def bucket(salt: str, unit: str) -> float:
+    """Where `unit` falls in [0, 1): the same for ever, and uniform over units."""
+    digest = hashlib.blake2b(f"{salt}\0{unit}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+class Unit(NamedTuple):
+    """What sticky assignment goes by: a session, else a user, else the single request."""
+
+    kind: str
+    value: str
+
+
+def unit_of(session: str, user: str, request_id: str) -> Unit:
+    """A conversation stays with its release; without one the user does; else each request is drawn anew."""
+    if session:
+        return Unit("session", session)
+    return Unit("user", user) if user else Unit("request", request_id)
+
+
+class Choice(NamedTuple):
+    """The arm that answers, and the shadows that get a copy."""
+
+    arm: Arm
+    shadows: tuple[Arm, ...]
+
+
+def choose(route: Route, unit: str, request_id: str) -> Choice | None:
+    """Pick the arms for one request; None when the route has no live release.
+
+    A canary takes the units whose bucket under (salt, release) is below its share: raising the share only adds units,
+    so nobody is moved back. Shadows draw by request.
+    """
+    live: Arm | None = None
+    taken: Arm | None = None
+    shadows: list[Arm] = []
+    for arm in route.arms:
+        if arm.stage is ArmStage.LIVE:
+            live = live or arm
+        elif arm.stage is ArmStage.SHADOW:
+            if bucket(f"{route.salt}/{arm.release_id}", request_id) < arm.share:
+                shadows.append(arm)
+        elif taken is None and bucket(f"{route.salt}/{arm.release_id}", unit) < arm.share:
+            taken = arm
+    answering = taken or live
+    return Choice(answering, tuple(shadows)) if answering else None
+
+
+def is_captured(capture: Capture, share: float, request_id: str, *, failed: bool) -> bool:
+    """Whether the record keeps the payloads."""
+    match capture:
+        case Capture.ALL:
+            return True
+        case Capture.SAMPLE:
+            return bucket("capture", request_id) < share
+        case Capture.ERRORS:
+            return failed
+        case Capture.NONE:
+            return False
+
+
+# What is sent
+
+
+class Head(NamedTuple):
+    """What routing needs of a body."""
+
+    model: str
+    is_stream: bool
+    max_tokens: int | None
+    user: str
+    metadata: Mapping[str, str]
+    wants_usage: bool
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool = False
+
+
+_HEAD_FIELDS = frozenset(
+    {"model", "stream", "max_tokens", "max_completion_tokens", "user", "metadata", "stream_options"}
+)
+_NO_METADATA: Mapping[str, str] = {}
+_text = msgspec.json.Decoder(str).decode
+_optional_text = msgspec.json.Decoder(str | None).decode
+_truth = msgspec.json.Decoder(bool | None).decode
+_number = msgspec.json.Decoder(int | None).decode
+_texts = msgspec.json.Decoder(dict[str, str] | None).decode
+_stream_options = msgspec.json.Decoder(_StreamOptions | None).decode
+
+
+def parse_fields(body: bytes) -> Fields:
+    """The top level of a request body; of a name given twice the last value counts, and only that is sent on.
+
+    Raises:
+        Invalid: it is not a JSON object.
+    """
+    try:
+        return _fields.decode(body)
+    except msgspec.ValidationError as error:
+        raise Invalid('The body must be a JSON object, such as {"model": ..., "messages": [...]}.') from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise Invalid("The body's JSON is nested too deeply.") from error
+
+
+def parse_head(fields: Fields) -> Head:
+    """What routing needs; wrong types are refused by name.
+
+    Raises:
+        Invalid: `model` is missing, or a field has the wrong type.
+    """
+    if "model" not in fields:
+        raise Invalid("The field 'model' is missing: give the name of a route.")
+    name = ""
+    try:
+        model, is_stream, limit, user, metadata, options = "", False, None, "", _NO_METADATA, None
+        for name in fields.keys() & _HEAD_FIELDS:
+            value = fields[name]
+            match name:
+                case "model":
+                    model = _text(value)
+                case "stream":
+                    is_stream = _truth(value) or False
+                case "max_completion_tokens":
+                    limit = _number(value)
+                case "max_tokens":
+                    limit = limit or _number(value)
+                case "user":
+                    user = _optional_text(value) or ""
+                case "metadata":
+                    metadata = _texts(value) or _NO_METADATA
+                case _:
+                    options = _stream_options(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"The field {name!r} is wrong: {error}.") from error
+    return Head(model, is_stream, limit, user, metadata, wants_usage=options is not None and options.include_usage)
+
+
+def raw(value: object) -> msgspec.Raw:
+    """A value as raw JSON."""
+    return msgspec.Raw(_json.encode(value))
+
+
+def assemble(fields: Mapping[str, msgspec.Raw]) -> bytes:
+    """The JSON object with these fields; every value as its bytes are."""
+    return _json.encode(fields)
+
+
+class Composed(NamedTuple):
+    """A request as a release sends it: its fields, without the model's name."""
+
+    fields: Fields
+    has_own_messages: bool
+
+
+class _Turn(msgspec.Struct):
+    role: str = ""
+    content: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Part(msgspec.Struct):
+    type: str = "text"
+    text: str = ""
+
+
+_turns = msgspec.json.Decoder(list[msgspec.Raw])
+_turn = msgspec.json.Decoder(_Turn)
+_content = msgspec.json.Decoder(str | list[_Part] | None)
+
+
+def compose(call: ReleaseCall, fields: Fields, operation: Operation, variables: Mapping[str, str]) -> Composed:
+    """Apply a release to the caller's fields: its prompt, then its parameters; every other field keeps its bytes.
+
+    A prompt that names `{{ input }}` is filled with the caller's last user message, and stands in its place; the turns
+    before it stay, without system messages, before the prompt's message that takes the input. Another prompt stands
+    before all the caller's messages. `variables` fill the other names.
+
+    Raises:
+        Invalid: the messages are not messages, or the prompt needs a variable that is not given.
+    """
+    composed = dict(fields)
+    has_own_messages = bool(call.messages) and operation is Operation.CHAT
+    if has_own_messages:
+        composed["messages"] = _with_prompt(call, fields, variables)
+    composed.update(call.parameters)
+    return Composed(composed, has_own_messages)
+
+
+def _with_prompt(call: ReleaseCall, fields: Fields, variables: Mapping[str, str]) -> msgspec.Raw:
+    prompt = [Message(message.role, message.content) for message in call.messages]
+    turns = parse_turns(fields)
+    if "input" not in variables_of(prompt):
+        rendered = [raw(_plain(message)) for message in render(prompt, variables)]
+        return raw([*rendered, *turns])
+    position, text = last_user_text(turns)
+    rendered = [raw(_plain(message)) for message in render(prompt, {**variables, "input": text})]
+    at = next(index for index, message in enumerate(prompt) if "input" in variables_of([message]))
+    history = [turn for turn in turns[:position] if _turn.decode(turn).role not in {"system", "developer"}]
+    return raw([*rendered[:at], *history, *rendered[at:], *turns[position + 1 :]])
+
+
+def parse_turns(fields: Fields) -> list[msgspec.Raw]:
+    """The caller's messages, each with its bytes.
+
+    Raises:
+        Invalid: there are none, or they are no list.
+    """
+    try:
+        return _turns.decode(fields["messages"])
+    except KeyError:
+        raise Invalid("The field 'messages' is missing: give a list of messages.") from None
+    except msgspec.DecodeError as error:
+        raise Invalid(f"The field 'messages' is wrong: {error}.") from error
+
+
+def last_user_text(turns: Sequence[msgspec.Raw]) -> tuple[int, str]:
+    """Where the last user message stands, and its text (text parts joined).
+
+    Raises:
+        Invalid: there is none, or it is not a message.
+    """
+    for position in range(len(turns) - 1, -1, -1):
+        try:
+            turn = _turn.decode(turns[position])
+            if turn.role == "user":
+                return position, text_of(turn.content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Invalid(f"Message {position + 1} is wrong: {error}.") from error
+    raise Invalid("The release's prompt takes the last user message as its input, and there is none.")
+
+
+def text_of(content: msgspec.Raw) -> str:
+    """The text of a message's content: a string, or the text parts of a list, joined."""
+    value = _content.decode(content)
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else "".join(part.text for part in value if part.type == "text")
+
+
+def _plain(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": message.content}
+
+
+# What it costs
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+_usage = msgspec.json.Decoder(_Usage)
+
+
+def tokens_of(usage: bytes) -> TokenCounts | None:
+    """Disjoint buckets of an OpenAI usage object, in which cached and reasoning tokens are parts of the totals.
+
+    Source: https://platform.openai.com/docs/api-reference/chat/object (usage); `prompt_cache_hit_tokens` is DeepSeek's.
+    """
+    try:
+        reported = _usage.decode(usage)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if reported.prompt_tokens is None and reported.completion_tokens is None:
+        return None
+    given = reported.prompt_tokens_details or _InputDetails()
+    made = reported.completion_tokens_details or _OutputDetails()
+    total_in, total_out = reported.prompt_tokens or 0, reported.completion_tokens or 0
+    cached = min(given.cached_tokens or reported.prompt_cache_hit_tokens or 0, total_in)
+    written = min(given.cache_write_tokens or 0, total_in - cached)
+    audio_in = min(given.audio_tokens or 0, total_in - cached - written)
+    reasoning = min(made.reasoning_tokens or 0, total_out)
+    audio_out = min(made.audio_tokens or 0, total_out - reasoning)
+    return TokenCounts(
+        input_uncached=total_in - cached - written - audio_in,
+        cache_read=cached,
+        cache_write=written,
+        output_text=total_out - reasoning - audio_out,
+        reasoning=reasoning,
+        audio_in=audio_in,
+        audio_out=audio_out,
+    )
+
+
+def cost_nano(price: Price | None, tokens: TokenCounts | None) -> int | None:
+    """Integer nano-USD, rounded half up; None when the price or the tokens are unknown."""
+    if price is None or tokens is None or tokens.estimated:
+        return None
+    plain = price.input_nano
+    read = plain if price.cache_read_nano is None else price.cache_read_nano
+    write = plain if price.cache_write_nano is None else price.cache_write_nano
+    total = (
+        (tokens.input_uncached + tokens.audio_in + tokens.image_in) * plain
+        + tokens.cache_read * read
+        + tokens.cache_write * write
+        + (tokens.output_text + tokens.reasoning + tokens.audio_out) * price.output_nano
+    )
+    return (total + MILLION // 2) // MILLION
+
+
+class Estimate(NamedTuple):
+    """What is reserved before a request: an upper guess of its tokens and of its cost in nano-USD."""
+
+    tokens: int
+    nano: int
+
+
+def estimate(body_bytes: int, max_tokens: int | None, price: Price | None) -> Estimate:
+    """Guess before the call; a quarter of the bytes go in, `max_tokens` come out."""
+    given, made = body_bytes // BYTES_PER_TOKEN + 1, DEFAULT_ANSWER_TOKENS if max_tokens is None else max_tokens
+    nano = 0 if price is None else (given * price.input_nano + made * price.output_nano) // MILLION + 1
+    return Estimate(given + made, nano)
+
+
+# When to try again
+
+
+def is_retried(status: int) -> bool:
+    """Whether another try may help; 0 is a failed connection or a timeout."""
+    return status == 0 or status in RETRY_STATUS or status in OUR_FAULT_STATUS
+
+
+def pause_s(attempt: int, retry_after_s: float | None, draw: float) -> float:
+    """Seconds before the try after number `attempt` (1, 2, ...): what the upstream asked for, else doubled with jitter.
+
+    `draw` is uniform in [0, 1).
+    """
+    if retry_after_s is not None:
+        return retry_after_s
+    return min(BACKOFF_S * 2 ** (attempt - 1), LONGEST_BACKOFF_S) * (0.5 + draw / 2)
+
+
+def parse_retry_after(value: str) -> float | None:
+    """Seconds of a Retry-After header; a date or nonsense is None."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 86_400 else None  # noqa: PLR2004  a day: nobody waits longer
+
+
+def rest_s(openings: int) -> float:
+    """How long a target rests after its `openings`-th ejection in a row: doubling, with a cap."""
+    return min(FIRST_REST_S * 2 ** (openings - 1), LONGEST_REST_S)
+
+
+# Addresses and headers
+
+
+class Address(NamedTuple):
+    """Where a connection leads; `path` has no slash at its end."""
+
+    host: str
+    port: int
+    is_tls: bool
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """The Host header: with the port unless it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.is_tls else 80) else f"{host}:{self.port}"
+
+
+def parse_address(base_url: str) -> Address:
+    """Take a base URL apart.
+
+    Raises:
+        Invalid: it is not an http(s) URL, or holds credentials, a query or a fragment.
+    """
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError as error:
+        raise Invalid(f"{base_url!r} is not a URL: {error}.") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Invalid(f"{base_url!r} is not a URL: it has to begin with http:// or https:// and a host.")
+    if parts.username or parts.password:
+        raise Invalid("A base URL must not hold credentials: give the key as the connection's secret.")
+    if parts.query or parts.fragment or any(sign in base_url for sign in "\r\n \t"):
+        raise Invalid(f"{base_url!r} must end with a path: no query, fragment or space.")
+    is_tls = parts.scheme == "https"
+    return Address(parts.hostname, port or (443 if is_tls else 80), is_tls, parts.path.rstrip("/"))
+
+
+class TraceParent(NamedTuple):
+    """The caller's place in its trace."""
+
+    trace_id: str
+    span_id: str
+    flags: int
+
+
+def parse_traceparent(value: str) -> TraceParent | None:
+    """Version 00 of https://www.w3.org/TR/trace-context/#traceparent-header; what does not fit is ignored."""
+    found = _TRACEPARENT.fullmatch(value.strip())
+    if not found or set(found[1]) == {"0"} or set(found[2]) == {"0"}:
+        return None
+    return TraceParent(found[1], found[2], int(found[3], 16))
