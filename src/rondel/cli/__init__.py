@@ -1,0 +1,1 @@
+"""The command line: one group an area, all over the public API."""

@@ -1,0 +1,1 @@
+"""The same model, smaller: quantised, with its size, speed and accuracy before and after."""

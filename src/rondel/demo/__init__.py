@@ -1,0 +1,1 @@
+"""The main job, narrated: the whole circle once on real input with a real model."""

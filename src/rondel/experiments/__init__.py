@@ -1,0 +1,1 @@
+"""Runs: code, data, settings, environment and results of everything that was tried."""

@@ -1,0 +1,38 @@
+"""Names of things: ULIDs that sort by time behind a shown prefix, and OpenTelemetry's hex ids."""
+
+import os
+from collections.abc import Callable
+
+from rondel.clock import Clock
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, https://github.com/ulid/spec
+
+
+def ulid(milliseconds: int, entropy: bytes) -> str:
+    """26 characters: 48 bits of time and 80 bits of chance (`entropy` holds 10 bytes)."""
+    value = (milliseconds << 80) | int.from_bytes(entropy, "big")
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+class Ids:
+    """Makes new ids; time and chance are injected, so that tests can fix them."""
+
+    def __init__(self, clock: Clock, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._clock = clock
+        self._entropy = entropy
+
+    def new(self, prefix: str) -> str:
+        """An id such as `rel_01JD...`: unique, and in the order of creation to the millisecond."""
+        return f"{prefix}_{ulid(int(self._clock.now().timestamp() * 1000), self._entropy(10))}"
+
+    def trace_id(self) -> str:
+        """16 random bytes in hex, as W3C Trace Context wants them."""
+        return self._entropy(16).hex()
+
+    def span_id(self) -> str:
+        """8 random bytes in hex."""
+        return self._entropy(8).hex()
+
+    def secret(self, size: int = 24) -> str:
+        """`size` random bytes in hex, for keys and tokens."""
+        return self._entropy(size).hex()

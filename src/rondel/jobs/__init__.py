@@ -1,0 +1,1 @@
+"""Durable work that survives kill -9."""

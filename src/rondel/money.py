@@ -1,0 +1,23 @@
+"""Money is an integer count of nano-dollars; what is unknown is `None`, never 0."""
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+NANO = 1_000_000_000
+
+
+def nano(usd: Decimal | str | float) -> int:
+    """Nano-dollars of an amount in dollars, rounded half to even."""
+    return int((Decimal(str(usd)) * NANO).to_integral_value(ROUND_HALF_EVEN))
+
+
+def usd(amount: int | None) -> str:
+    """`$0.00042` for people: two significant digits below a cent, cents above; a dash when unknown."""
+    if amount is None:
+        return "–"
+    if amount == 0:
+        return "$0"
+    sign, value = ("-" if amount < 0 else ""), Decimal(abs(amount)) / NANO
+    if value >= Decimal("0.01"):
+        return f"{sign}${value:,.2f}"
+    digits = -value.adjusted() + 1
+    return f"{sign}${value:.{digits}f}"

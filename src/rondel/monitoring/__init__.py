@@ -1,0 +1,1 @@
+"""Watches what is live: latency, errors, cost, drift. Announces LimitBreached, DriftFound."""

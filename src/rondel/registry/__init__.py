@@ -1,0 +1,1 @@
+"""Model versions: what they are, where they come from, what was measured."""

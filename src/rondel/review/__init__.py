@@ -1,0 +1,1 @@
+"""People look: queues, rubrics, labels, agreement."""

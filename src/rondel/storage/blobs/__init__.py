@@ -1,0 +1,1 @@
+"""Blobs, named by the sha256 of their bytes."""

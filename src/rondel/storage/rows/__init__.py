@@ -1,0 +1,1 @@
+"""Rows: SQLite by default, PostgreSQL by DSN."""

@@ -1,0 +1,1 @@
+"""A better candidate: fine-tuned adapters, prompts with chosen examples."""

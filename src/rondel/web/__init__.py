@@ -1,0 +1,1 @@
+"""The console's layout, templates and static files."""
