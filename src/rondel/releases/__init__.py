@@ -1,1 +1,3 @@
-"""What goes live together: bundles, shadow, canary, promotion, roll-back, and how an answer came to be. Announces ReleaseMoved, RolloutChanged."""
+"""What goes live together: bundles, shadow, canary, promotion, roll-back, and how an answer came to be. Announces
+ReleaseMoved, RolloutChanged.
+"""
