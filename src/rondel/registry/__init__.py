@@ -1,1 +1,5 @@
-"""Model versions: what they are, where they come from, what was measured."""
+"""Model versions with lineage, cards, metrics and references to evidence.
+
+Bytes live in the blob store under their sha256; a version never changes. Announces `ModelRegistered` and
+`ModelDeleted`.
+"""

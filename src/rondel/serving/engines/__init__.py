@@ -1,0 +1,1 @@
+"""Bundled engines, one per file: each says how its server is started, asked for health, and what it can do."""
