@@ -38,11 +38,6 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 # Who answers
 
 
-def keyed_hash(hash_key: str, secret: str) -> str:
-    """The hex BLAKE2b-256 of a virtual key under the installation's key (`hash_key`, hex)."""
-    return hashlib.blake2b(secret.encode(), key=bytes.fromhex(hash_key), digest_size=32).hexdigest()
-
-
 def bucket(salt: str, unit: str) -> float:
     """Where `unit` falls in [0, 1): the same for ever, and uniform over units."""
     digest = hashlib.blake2b(f"{salt}\0{unit}".encode(), digest_size=8).digest()
@@ -398,7 +393,7 @@ def parse_retry_after(value: str) -> float | None:
         seconds = float(value)
     except ValueError:
         return None
-    return seconds if 0 <= seconds < 86_400 else None  # noqa: PLR2004  a day: nobody waits longer
+    return seconds if 0 <= seconds < 86_400 else None  # a day: nobody waits longer
 
 
 def rest_s(openings: int) -> float:

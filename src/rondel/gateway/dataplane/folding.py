@@ -1,0 +1,163 @@
+"""Folds the pieces of a streamed answer into the answer that the same server gives unstreamed.
+
+Every field is kept, known or not: texts are joined, lists are continued, of other values the last one that is not null
+counts. What exists in streams only is left out.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeGuard
+
+import msgspec
+
+from rondel.gateway.dataplane.events import DONE
+from rondel.gateway.models import Operation
+
+_OBJECTS = {"chat.completion.chunk": "chat.completion", "text_completion.chunk": "text_completion"}
+_FIRST_COUNTS = frozenset({"id", "created", "object", "model", "role", "type", "name"})
+_STREAM_ONLY = frozenset({"obfuscation"})
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Folded(NamedTuple):
+    """One answer and what is told of it. `body` is empty when there was no piece.
+
+    `is_done` says that `[DONE]` came, `is_finished` that every choice has a finish reason; `error` is the JSON of an
+    error that came as an event, `damaged` counts events that were no JSON object.
+    """
+
+    body: bytes
+    id: str
+    model: str
+    finish_reason: str
+    usage: bytes
+    is_done: bool
+    is_finished: bool
+    error: bytes
+    damaged: int
+
+
+def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
+    """The answer of a stream, given the data of its events in order."""
+    answer: dict[str, Any] = {}
+    choices: dict[int, dict[str, Any]] = {}
+    is_done, damaged = False, 0
+    error = b""
+    for piece in pieces:
+        if not piece:
+            continue
+        if piece == DONE:
+            is_done = True
+            continue
+        try:
+            chunk = _decode(piece)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            damaged += 1
+            continue
+        if chunk.get("error") and not chunk.get("choices"):
+            error = _encode(chunk["error"])
+            continue
+        _add(answer, choices, chunk)
+    told = Folded(b"", "", "", "", b"", is_done=is_done, is_finished=False, error=error, damaged=damaged)
+    return _folded(answer, choices, operation, told)
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _add(answer: dict[str, Any], choices: dict[int, dict[str, Any]], chunk: dict[str, Any]) -> None:
+    for name, value in chunk.items():
+        if name == "choices":
+            answer.setdefault("choices", [])
+            for piece in value if _is_list(value) else []:
+                if _is_object(piece):
+                    _add_choice(choices, piece)
+        elif name in _STREAM_ONLY or (name in _FIRST_COUNTS and answer.get(name)):
+            continue
+        elif value is not None or name not in answer:
+            answer[name] = _OBJECTS.get(value, value) if name == "object" else value
+
+
+def _add_choice(choices: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:
+    choice = choices.setdefault(_index(piece, 0), {})
+    for name, value in piece.items():
+        if name == "delta":
+            message = choice.setdefault("message", {})
+            if _is_object(value):
+                _join(message, value)
+        elif name == "index":
+            choice[name] = value
+        else:
+            _put(choice, name, value)
+
+
+def _join(into: dict[str, Any], piece: dict[str, Any]) -> None:
+    for name, value in piece.items():
+        if name == "tool_calls" and _is_list(value):
+            calls: dict[int, dict[str, Any]] = into.setdefault("tool_calls", {})
+            for position, call in enumerate(value):
+                if _is_object(call):
+                    known = calls.setdefault(_index(call, position), {})
+                    _join(known, {key: part for key, part in call.items() if key != "index"})
+        else:
+            _put(into, name, value)
+
+
+def _put(into: dict[str, Any], name: str, value: Any) -> None:
+    """Join one value to what is there under its name."""
+    held: Any = into.get(name)
+    if held is None:
+        into[name] = value
+    elif value is None or name in _FIRST_COUNTS:
+        return
+    elif _is_object(held) and _is_object(value):
+        _join(held, value)
+    elif _is_list(held) and _is_list(value):
+        held.extend(value)
+    elif isinstance(held, str) and isinstance(value, str) and name != "finish_reason":
+        into[name] = held + value
+    else:
+        into[name] = value
+
+
+def _index(piece: dict[str, Any], default: int) -> int:
+    index = piece.get("index", default)
+    return index if isinstance(index, int) else default
+
+
+def _folded(answer: dict[str, Any], choices: dict[int, dict[str, Any]], operation: Operation, told: Folded) -> Folded:
+    if not answer and not choices:
+        return told
+    if answer.get("usage", 0) is None:
+        del answer["usage"]
+    for choice in choices.values():
+        message: Any = choice.get("message")
+        if _is_object(message):
+            message.setdefault("role", "assistant")
+            message.setdefault("content", None)
+            calls: Any = message.get("tool_calls")
+            if _is_object(calls):
+                message["tool_calls"] = [calls[index] for index in sorted(calls)]
+    ordered = [choices[index] for index in sorted(choices)]
+    if operation is not Operation.EMBEDDING:
+        answer["choices"] = ordered
+    usage = answer.get("usage")
+    reasons = [choice.get("finish_reason") for choice in ordered]
+    return told._replace(
+        body=_encode(answer),
+        id=_text(answer.get("id")),
+        model=_text(answer.get("model")),
+        finish_reason=_text(reasons[0]) if reasons else "",
+        usage=_encode(usage) if usage else b"",
+        is_finished=bool(reasons) and all(reasons),
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

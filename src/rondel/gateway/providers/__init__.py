@@ -1,0 +1,1 @@
+"""The bundled providers: most are data, a dialect is a translator."""

@@ -1,0 +1,51 @@
+"""Servers that speak OpenAI's dialect: their bytes pass untouched."""
+
+from dataclasses import dataclass
+
+from rondel.gateway.ports import Call, Capability, Decoder
+from rondel.gateway.rules import assemble, raw, tokens_of
+from rondel.telemetry.records import TokenCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAICompatible:
+    """Any OpenAI-compatible server. A host with its own facts is a subclass that sets defaults, and nothing else.
+
+    `key_header` and `key_prefix` say how the key travels. Source: https://platform.openai.com/docs/api-reference
+    """
+
+    base_url: str = ""
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    capabilities: frozenset[Capability] = frozenset({Capability.USAGE_ON_REQUEST})
+
+    def path(self, call: Call) -> str:
+        """`/chat/completions` and its like."""
+        return f"/{call.operation.value}"
+
+    def headers(self, secret: str) -> tuple[tuple[str, str], ...]:
+        """The key, if there is one."""
+        return ((self.key_header, f"{self.key_prefix}{secret}"),) if secret else ()
+
+    def encode(self, call: Call) -> bytes:
+        """The caller's bytes when only the model's name would be written over itself, else the fields with the
+        model."""
+        model = raw(call.model)
+        if call.original is not None and bytes(call.fields.get("model", b"")) == bytes(model):
+            return call.original
+        return assemble({**call.fields, "model": model})
+
+    def decoder(self, call: Call) -> Decoder | None:  # noqa: ARG002  the port's other implementations translate
+        """None: nothing is to be translated."""
+        return None
+
+    def usage(self, reported: bytes) -> TokenCounts | None:
+        """OpenAI's shape."""
+        return tokens_of(reported)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenAI(OpenAICompatible):
+    """OpenAI itself."""
+
+    base_url: str = "https://api.openai.com/v1"
