@@ -1,10 +1,10 @@
 """What a dataset is: a name, and versions of examples that never change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from rondel.events import Event
 
@@ -23,6 +23,16 @@ class Example:
     metadata: Mapping[str, object] = field(default_factory=dict[str, object])
     split: str = ""
     trace_id: str | None = None
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, object]]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[Sequence[object]]:
+    """Whether a JSON value is a list."""
+    return isinstance(value, list | tuple)
 
 
 class Origin(StrEnum):
