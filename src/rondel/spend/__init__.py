@@ -1,1 +1,3 @@
-"""What tokens cost: public list prices by provider and model, prices of one's own, and the cost of a call in integer nano-USD."""
+"""What tokens cost: public list prices by provider and model, prices of one's own, and the cost of a call in integer
+nano-USD.
+"""
