@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, Literal, NamedTuple, TypeVar
 
+from rondel.chat import ToolCall
+
 T = TypeVar("T")
 
 FEEDBACK = "feedback"
@@ -100,15 +102,6 @@ class Cost:
             return False
         larger = max(abs(self.reported_nano), abs(self.computed_nano))
         return abs(self.reported_nano - self.computed_nano) > COST_DISAGREEMENT * larger
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A tool that a model asked for; `arguments` is JSON text as the model wrote it, valid or not."""
-
-    id: str
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
