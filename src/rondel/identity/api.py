@@ -9,6 +9,7 @@ from rondel.errors import Forbidden, Unauthorized
 from rondel.identity.models import Caller, Role
 from rondel.identity.schemas import IssuedOut, KeyIn, KeyOut, PersonIn, PersonOut, ProjectOut
 from rondel.identity.service import Identity
+from rondel.storage.models import Scope
 from rondel.storage.ports import Rows
 
 COOKIE = "rondel_session"
@@ -39,6 +40,15 @@ class Access:
             raise Unauthorized("This needs a key: send 'Authorization: Bearer sk-rondel-…'.")
 
         return check
+
+    def scope(self, role: Role | str) -> Callable[..., Scope]:
+        """As `require`, for areas below identity: whose data is asked for."""
+        required = Depends(self.require(role))
+
+        def scoped(caller: Annotated[Caller, required]) -> Scope:
+            return caller.scope
+
+        return scoped
 
 
 def bearer(header: str) -> str:

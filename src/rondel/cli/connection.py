@@ -1,0 +1,29 @@
+"""How a command reaches the server: RONDEL_URL and RONDEL_KEY, or the running stack of the data folder."""
+
+import json
+import os
+from pathlib import Path
+
+from rondel.client.http import Api, ApiError, HttpApi
+
+
+def connect() -> Api:
+    """The API of the stack that is meant.
+
+    Raises:
+        ApiError: none is running; the message says what to do.
+    """
+    environment = os.environ.get("RONDEL_ENVIRONMENT")
+    if (url := os.environ.get("RONDEL_URL")) and (key := os.environ.get("RONDEL_KEY")):
+        return HttpApi(url, key, environment=environment)
+    folder = Path(os.environ.get("RONDEL_DATA", "rondel-data"))
+    try:
+        up = json.loads((folder / "run" / "up.json").read_text())
+        local = json.loads((folder / "run" / "local.json").read_text())
+    except FileNotFoundError as error:
+        raise ApiError(
+            f"No stack is running in {str(folder)!r}: start it with 'rondel up', or set RONDEL_URL and RONDEL_KEY."
+        ) from error
+    except PermissionError as error:
+        raise ApiError(f"{str(folder)!r} belongs to somebody else: set RONDEL_URL and RONDEL_KEY.") from error
+    return HttpApi(f"http://{up['host']}:{up['port']}", local["key"], environment=environment)

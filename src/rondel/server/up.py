@@ -1,0 +1,39 @@
+"""The supervisor's process: `python -m rondel.server.up`, with its settings in the environment."""
+
+import signal
+import threading
+from types import FrameType
+
+from rondel.clock import SystemClock
+from rondel.server.log import configure
+from rondel.server.processes import Supervisor, write_down
+from rondel.settings import Settings, load
+from rondel.storage.folder import Folder
+
+
+def supervise(settings: Settings) -> None:
+    """Run the stack until SIGTERM or SIGINT."""
+    folder = Folder(settings.data.absolute())
+    folder.prepare()
+    supervisor = Supervisor(settings, folder, SystemClock())
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    supervisor.start()
+    write_down(folder, settings)
+    try:
+        while not ended.wait(0.2):
+            supervisor.tend()
+    finally:
+        supervisor.stop()
+        (folder.run / "up.json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    settings = load()
+    configure(settings.log_level, "up")
+    supervise(settings)
