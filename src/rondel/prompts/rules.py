@@ -221,9 +221,10 @@ _Token = str | _Tag | _Insert
 def _tokens(source: str) -> list[_Token]:
     """Text, `{{ }}` and `{% %}` in order; linear in the source's length."""
     tokens: list[_Token] = []
-    position, line = 0, 1
+    position, line, tags = 0, 1, 0
     while opening := _OPENING.search(source, position):
-        if len(tokens) > 2 * MAX_TAGS:
+        tags += 1
+        if tags > MAX_TAGS:
             raise TooLarge(f"Line {line}: a prompt message may have {MAX_TAGS:,} tags.")
         start, is_tag = opening.start(), opening[0] == "{%"
         closing = "%}" if is_tag else "}}"
