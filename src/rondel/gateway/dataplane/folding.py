@@ -81,7 +81,7 @@ def _add(answer: dict[str, Any], choices: dict[int, dict[str, Any]], chunk: dict
         elif name in _STREAM_ONLY or (name in _FIRST_COUNTS and answer.get(name)):
             continue
         elif value is not None or name not in answer:
-            answer[name] = _OBJECTS.get(value, value) if name == "object" else value
+            answer[name] = _OBJECTS.get(str(value), value) if name == "object" else value
 
 
 def _add_choice(choices: dict[int, dict[str, Any]], piece: dict[str, Any]) -> None:

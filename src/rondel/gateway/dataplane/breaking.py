@@ -1,0 +1,72 @@
+"""Which targets rest after failures, and how many retries there may be."""
+
+from rondel.gateway.rules import FAILURES_TO_OPEN, rest_s
+
+RETRY_SHARE = 0.2
+RETRIES_SPARE = 10.0
+
+
+class Breaker:
+    """One target's health: after failures in a row it rests, then one request tries it.
+
+    Source: the pattern of M. Nygard, Release It!, 2nd ed., chapter 5; the rest doubles as in Envoy's outlier ejection.
+    """
+
+    __slots__ = ("_failures", "_is_probing", "_openings", "_rests_until")
+
+    def __init__(self) -> None:
+        self._failures = self._openings = 0
+        self._rests_until = 0.0
+        self._is_probing = False
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until it may be asked; 0 when it may be now."""
+        if self._rests_until <= now:
+            return 1.0 if self._is_probing else 0.0
+        return self._rests_until - now
+
+    def begin(self) -> None:
+        """A request goes to it."""
+        self._is_probing = self._openings > 0
+
+    def succeed(self) -> None:
+        """It answered."""
+        self._failures = self._openings = 0
+        self._is_probing = False
+
+    def fail(self, now: float) -> None:
+        """It failed: enough of that, or a failed probe, and it rests."""
+        self._failures += 1
+        if self._is_probing or self._failures >= FAILURES_TO_OPEN:
+            self._openings += 1
+            self._failures = 0
+            self._rests_until = now + rest_s(self._openings)
+        self._is_probing = False
+
+    def leave(self) -> None:
+        """The request ended without saying anything about its health."""
+        self._is_probing = False
+
+    def rest(self, seconds: float, now: float) -> None:
+        """It asked to be left alone."""
+        self._rests_until = max(self._rests_until, now + seconds)
+
+
+class RetryBudget:
+    """Retries are at most a fifth of the requests, beyond a few spare ones; so they never become the load."""
+
+    __slots__ = ("_spare",)
+
+    def __init__(self) -> None:
+        self._spare = RETRIES_SPARE
+
+    def earn(self) -> None:
+        """A request came."""
+        self._spare = min(RETRIES_SPARE, self._spare + RETRY_SHARE)
+
+    def take(self) -> bool:
+        """Whether there may be one more retry; if so it is taken."""
+        if self._spare < 1:
+            return False
+        self._spare -= 1
+        return True

@@ -1,0 +1,122 @@
+"""What a key may still use: token buckets for requests and tokens, and money reserved before and settled after.
+
+Each worker gives out its own part of a limit: the limit divided by the number of workers. So together they never give
+out more than there is, and a key whose requests happen to meet one worker alone gets less than its due.
+"""
+
+from dataclasses import dataclass
+
+from rondel.errors import LimitReached
+from rondel.gateway.models import Limits
+from rondel.gateway.rules import Estimate
+
+_MINUTE_S = 60.0
+
+
+class Bucket:
+    """Holds up to one minute's allowance and is refilled steadily; it starts full."""
+
+    __slots__ = ("_level", "_refilled", "per_minute")
+
+    def __init__(self, per_minute: float, now: float) -> None:
+        self.per_minute = per_minute
+        self._level = per_minute
+        self._refilled = now
+
+    def wait_s(self, amount: float, now: float) -> float:
+        """Seconds until `amount` can be taken; 0 when it can be now. More than it ever holds waits for a full one."""
+        self._level = min(self.per_minute, self._level + (now - self._refilled) * self.per_minute / _MINUTE_S)
+        self._refilled = now
+        missing = min(amount, self.per_minute) - self._level
+        return max(0.0, missing * _MINUTE_S / self.per_minute) if self.per_minute > 0 else _MINUTE_S
+
+    def take(self, amount: float) -> None:
+        """Take `amount`; a negative one is given back."""
+        self._level -= amount
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What was taken for one request, to be settled once."""
+
+    estimate: Estimate
+
+
+class Meter:
+    """One key's use in this worker."""
+
+    __slots__ = ("_limits", "_requests", "_reserved", "_spent", "_tokens", "_workers")
+
+    def __init__(self, limits: Limits, workers: int, now: float) -> None:
+        self._limits: Limits = limits
+        self._workers: int = workers
+        self._reserved = self._spent = 0
+        self._requests = self._bucket(limits.requests_per_minute, now)
+        self._tokens = self._bucket(limits.tokens_per_minute, now)
+
+    def change(self, limits: Limits, workers: int, now: float) -> None:
+        """Take new limits; what is spent stays, unless a new budget window has begun."""
+        if (limits, workers) == (self._limits, self._workers):
+            return
+        if limits.window_started != self._limits.window_started:
+            self._spent = 0
+        else:
+            limits = _with_first_spent(limits, self._limits)
+        if limits.requests_per_minute != self._limits.requests_per_minute or workers != self._workers:
+            self._requests = self._bucket(limits.requests_per_minute, now, workers)
+        if limits.tokens_per_minute != self._limits.tokens_per_minute or workers != self._workers:
+            self._tokens = self._bucket(limits.tokens_per_minute, now, workers)
+        self._limits, self._workers = limits, workers
+
+    def admit(self, estimate: Estimate, now: float) -> Reservation:
+        """Take from the buckets and reserve the money. Nothing can come between: it is one step of one thread.
+
+        Raises:
+            LimitReached: by the limit that refuses; `hint` says when to come again.
+        """
+        if self._requests and (wait := self._requests.wait_s(1, now)):
+            raise LimitReached(
+                f"The key's limit of {self._limits.requests_per_minute} requests a minute is reached.", hint=_hint(wait)
+            )
+        if self._tokens and (wait := self._tokens.wait_s(estimate.tokens, now)):
+            raise LimitReached(
+                f"The key's limit of {self._limits.tokens_per_minute} tokens a minute is reached.", hint=_hint(wait)
+            )
+        if self._limits.budget_nano is not None:
+            share = (self._limits.budget_nano - self._limits.spent_nano) / self._workers
+            if self._spent + self._reserved + estimate.nano > share:
+                raise LimitReached(
+                    "The key's budget is used up.", hint="Ask for a higher budget, or wait for the next window."
+                )
+        if self._requests:
+            self._requests.take(1)
+        if self._tokens:
+            self._tokens.take(estimate.tokens)
+        self._reserved += estimate.nano
+        return Reservation(estimate)
+
+    def settle(self, reservation: Reservation, tokens: int | None, nano: int | None) -> None:
+        """Put what was really used in the place of the guess; None keeps the guess."""
+        estimate = reservation.estimate
+        self._reserved -= estimate.nano
+        self._spent += estimate.nano if nano is None else nano
+        if self._tokens and tokens is not None:
+            self._tokens.take(tokens - estimate.tokens)
+
+    def _bucket(self, limit: int | None, now: float, workers: int | None = None) -> Bucket | None:
+        return None if limit is None else Bucket(limit / (workers or self._workers), now)
+
+
+def _with_first_spent(new: Limits, old: Limits) -> Limits:
+    """What this worker has spent since stands in the ledger by now: count it once, from the first figure."""
+    return Limits(
+        requests_per_minute=new.requests_per_minute,
+        tokens_per_minute=new.tokens_per_minute,
+        budget_nano=new.budget_nano,
+        spent_nano=old.spent_nano,
+        window_started=new.window_started,
+    )
+
+
+def _hint(wait_s: float) -> str:
+    return f"Try again in {max(1, round(wait_s))} s."

@@ -1,0 +1,233 @@
+"""The snapshot in force, indexed for look-ups, with the endpoints it leads to."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from rondel.errors import Forbidden, NotFound, RondelError, Unauthorized, Unavailable, did_you_mean
+from rondel.gateway.dataplane.limits import Meter
+from rondel.gateway.dataplane.upstream import Endpoint
+from rondel.gateway.models import Arm, Connection, GuardRule, ReleaseCall, Route, Snapshot, Target, VirtualKey
+from rondel.gateway.ports import PROVIDERS
+from rondel.gateway.rules import parse_address
+from rondel.guardrails.ports import GUARDRAILS, Guardrail
+from rondel.identity.rules import key_hash
+
+_SECRET = re.compile(r"(env|file):([A-Za-z0-9._-]+)")
+
+
+class Guard(NamedTuple):
+    """A guardrail in force."""
+
+    rule: GuardRule
+    guardrail: Guardrail
+
+
+class Found(NamedTuple):
+    """What the name in `model` stands for; `release` is set when it names a release or a plain model."""
+
+    route: Route
+    release: ReleaseCall | None
+
+
+class Plan:
+    """Look-ups on one snapshot. What is not asked for in a request is worked out here, once."""
+
+    def __init__(
+        self, snapshot: Snapshot, *, secrets: Path, clock: Callable[[], float], before: "Plan | None" = None
+    ) -> None:
+        self.snapshot = snapshot
+        self.version = snapshot.version
+        self.problems: list[str] = []
+        self._pepper = bytes.fromhex(snapshot.hash_key)
+        self._keys = {key.hash: key for key in snapshot.keys}
+        self._routes = {(route.project_id, route.environment, route.name): route for route in snapshot.routes}
+        self._releases = {release.id: release for release in snapshot.releases}
+        self._plain: dict[tuple[str, str], Found] = {}
+        self._endpoints = self._connect(secrets, clock, before)
+        self._by_name = {connection.name: connection for connection in snapshot.connections}
+        self._guards: dict[str, tuple[Guard, ...]] = {}
+        rules = {rule for owner in (*snapshot.routes, *snapshot.releases) for rule in map(_Rule, owner.guardrails)}
+        self._checks = {rule: self._check(rule.rule) for rule in rules}
+        self.meters = self._meter(before, clock())
+
+    def key(self, text: str, now_ns: int) -> VirtualKey:
+        """The key whose secret this is.
+
+        Raises:
+            Unauthorized: there is none, or it has expired.
+        """
+        key = self._keys.get(key_hash(text, self._pepper)) if text else None
+        if key is None:
+            raise Unauthorized("This needs a key that is known: send 'Authorization: Bearer sk-rondel-…'.")
+        if key.expires_at_ns is not None and key.expires_at_ns <= now_ns:
+            raise Unauthorized("The key has expired: ask for a new one.")
+        return key
+
+    def find(self, key: VirtualKey, name: str) -> Found:
+        """What `name` stands for: a route, `connection/model`, or for our own keys a release's id.
+
+        Raises:
+            NotFound: nothing is called that.
+            Forbidden: the key may not call it.
+        """
+        route = self._routes.get((key.project_id, key.environment, name))
+        if route is not None:
+            if key.routes and name not in key.routes:
+                raise Forbidden(f"The key may not call route {name!r}: it is for {', '.join(key.routes)}.")
+            return Found(route, None)
+        if not key.routes:
+            release = self._releases.get(name) if key.is_internal else None
+            found = self._plain.get((key.id, name)) or self._single(key, name, release)
+            if found is not None:
+                return found
+        raise NotFound(f"No route is called {name!r}. {did_you_mean(name, self.route_names(key))}")
+
+    def route_names(self, key: VirtualKey) -> list[str]:
+        """The routes that `key` may call, in order of their names."""
+        return sorted(
+            name
+            for project, environment, name in self._routes
+            if (project, environment) == (key.project_id, key.environment) and (not key.routes or name in key.routes)
+        )
+
+    def release(self, release_id: str) -> ReleaseCall | None:
+        """By its id."""
+        return self._releases.get(release_id)
+
+    def endpoint(self, connection_id: str) -> Endpoint | None:
+        """Where a connection leads; None when it has a problem."""
+        return self._endpoints.get(connection_id)
+
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """All of them."""
+        return self._endpoints
+
+    def guards(self, route: Route, release: ReleaseCall) -> tuple[Guard, ...]:
+        """The guardrails of the route and of the release; both count.
+
+        Raises:
+            Unavailable: one of them cannot be loaded; then no answer goes unguarded.
+        """
+        if not route.guardrails and not release.guardrails:
+            return ()
+        guards: list[Guard] = []
+        for rule in (*route.guardrails, *release.guardrails):
+            check = self._checks[_Rule(rule)]
+            if isinstance(check, str):
+                raise Unavailable(f"The guardrail {rule.check!r} cannot run: {check}")
+            guards.append(Guard(rule, check))
+        return tuple(guards)
+
+    def _single(self, key: VirtualKey, name: str, release: ReleaseCall | None) -> Found | None:
+        """A route that exists for one request: a release by its id, or a model by its connection's name."""
+        if release is None:
+            connection_name, slash, model = name.partition("/")
+            connection = self._by_name.get(connection_name)
+            if not slash or not model or connection is None or connection.project_id not in {"", key.project_id}:
+                return None
+            release = ReleaseCall(id="", digest="", targets=(Target(connection_id=connection.id, model=model),))
+        route = Route(
+            name=name, project_id=key.project_id, environment=key.environment, arms=(Arm(release_id=release.id),)
+        )
+        found = Found(route, release)
+        if len(self._plain) < 4096:
+            self._plain[key.id, name] = found
+        return found
+
+    def _connect(self, secrets: Path, clock: Callable[[], float], before: "Plan | None") -> dict[str, Endpoint]:
+        endpoints: dict[str, Endpoint] = {}
+        for connection in self.snapshot.connections:
+            try:
+                secret = _secret(connection.secret, secrets)
+                known = before.endpoint(connection.id) if before else None
+                if known is not None and known.connection == connection and known.secret == secret:
+                    endpoints[connection.id] = known
+                else:
+                    endpoints[connection.id] = _endpoint(connection, secret, clock)
+            except RondelError as error:
+                self.problems.append(f"Connection {connection.name!r}: {error.message}")
+        for connection_id, endpoint in before.endpoints().items() if before else ():
+            if endpoints.get(connection_id) is not endpoint:
+                endpoint.close()
+        return endpoints
+
+    def _check(self, rule: GuardRule) -> Guardrail | str:
+        try:
+            options = {name: msgspec.json.decode(value) for name, value in rule.options.items()}
+            return GUARDRAILS.get(rule.check)(**{name: _frozen(value) for name, value in options.items()})
+        except RondelError as error:
+            reason = error.message
+        except (TypeError, msgspec.DecodeError) as error:
+            reason = f"its options are wrong: {error}."
+        self.problems.append(f"Guardrail {rule.check!r}: {reason}")
+        return reason
+
+    def _meter(self, before: "Plan | None", now: float) -> dict[str, Meter]:
+        meters: dict[str, Meter] = {}
+        for key in self.snapshot.keys:
+            meter = before.meters.get(key.id) if before else None
+            if meter is None:
+                meter = Meter(key.limits, self.snapshot.workers, now)
+            else:
+                meter.change(key.limits, self.snapshot.workers, now)
+            meters[key.id] = meter
+        return meters
+
+
+class _Rule:
+    """A guardrail rule as a dictionary's key."""
+
+    __slots__ = ("_encoded", "rule")
+
+    def __init__(self, rule: GuardRule) -> None:
+        self.rule = rule
+        self._encoded = msgspec.json.encode(rule)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Rule) and self._encoded == other._encoded
+
+    def __hash__(self) -> int:
+        return hash(self._encoded)
+
+
+def _endpoint(connection: Connection, secret: str, clock: Callable[[], float]) -> Endpoint:
+    options = {name: msgspec.json.decode(value) for name, value in connection.options.items()}
+    if connection.base_url:
+        options["base_url"] = connection.base_url
+    try:
+        provider = PROVIDERS.get(connection.provider)(**{name: _frozen(value) for name, value in options.items()})
+    except TypeError as error:
+        raise Unavailable(f"its options do not fit provider {connection.provider!r}: {error}.") from error
+    return Endpoint(connection, provider, parse_address(provider.base_url), secret, clock)
+
+
+def _frozen(value: object) -> object:
+    """Lists as tuples, for frozen dataclasses."""
+    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  JSON
+
+
+def _secret(reference: str, folder: Path) -> str:
+    """The text that a reference stands for.
+
+    Raises:
+        Unavailable: it is not there.
+    """
+    if not reference:
+        return ""
+    found = _SECRET.fullmatch(reference)
+    if found is None or found[2].startswith("."):
+        raise Unavailable("its secret must be written env:NAME or file:NAME.")
+    kind, name = found[1], found[2]
+    if kind == "env":
+        if value := os.environ.get(name):
+            return value
+        raise Unavailable(f"the environment variable {name!r} of its secret is not set.")
+    try:
+        return (folder / name).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"the file {name!r} of its secret cannot be read from the folder 'secrets'.") from error

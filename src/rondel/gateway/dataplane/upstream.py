@@ -1,0 +1,293 @@
+"""Connections to providers: kept alive, one request at a time on each, no coroutine but while one is being made."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import httptools
+
+from rondel.gateway.dataplane.breaking import Breaker
+from rondel.gateway.models import Connection
+from rondel.gateway.ports import Call, Provider
+from rondel.gateway.rules import Address
+
+IDLE_S = 30.0
+OLDEST_S = 300.0
+"""After that a connection is not used again: so changed DNS entries are followed."""
+HEAD_LIMIT = 64 * 1024
+
+
+class Listener(Protocol):
+    """Whoever waits for an answer."""
+
+    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        """Status and headers, names in lower case."""
+        ...
+
+    def on_data(self, data: bytes) -> None:
+        """A piece of the body."""
+        ...
+
+    def on_end(self) -> None:
+        """The answer is whole."""
+        ...
+
+    def on_failure(self, reason: str, *, is_stale: bool) -> None:
+        """There will be no whole answer. `is_stale`: a kept connection had gone, before anything came back."""
+        ...
+
+
+class Line(asyncio.Protocol):
+    """One connection to an endpoint."""
+
+    def __init__(self, endpoint: "Endpoint") -> None:
+        self._endpoint = endpoint
+        self._listener: Listener | None = None
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+        self._status = 0
+        self._head_size = 0
+        self._is_reused = self._is_whole = False
+        self.made_at = self.idle_since = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can take another request."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It stands."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def send(self, listener: Listener, request: bytes) -> None:
+        """Ask; the answer goes to `listener`."""
+        self._listener = listener
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers, self._parts = {}, []
+        self._status = self._head_size = 0
+        self._is_whole = False
+        if self._transport:
+            self._transport.write(request)
+
+    def pause(self) -> None:
+        """Read no more for now: the caller is slower."""
+        if self._transport and self._listener:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport and self._listener:
+            self._transport.resume_reading()
+
+    def abandon(self) -> None:
+        """Nobody waits any more: the upstream sees the connection close."""
+        self._listener = None
+        if self._transport:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._listener is None:
+            self.abandon()
+            return
+        if not self._status:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(f"answered with something that is not HTTP: {error}")
+            return
+        if not self._status and self._head_size > HEAD_LIMIT:
+            self._fail(f"answered with a head of more than {HEAD_LIMIT:,} bytes")
+            return
+        if self._parts:
+            self._deliver()
+        if self._is_whole:
+            self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone: the end of an answer without a length, else a failure."""
+        listener = self._listener
+        if listener is None:
+            return
+        has_length = b"content-length" in self._headers or b"transfer-encoding" in self._headers
+        if self._status and exc is None and not has_length:
+            self._listener = None
+            listener.on_end()
+            return
+        began = self._status or self._head_size
+        self._fail(
+            f"closed the connection {'in the middle of' if began else 'before'} its answer",
+            is_stale=self._is_reused and not began,
+        )
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser found a header."""
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """The parser found the end of the head."""
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._headers = {}
+            return
+        self._status = status
+        if self._listener is not None:
+            self._listener.on_head(status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        """The parser found a piece of the body."""
+        self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        """The parser found the end of the answer."""
+        if self._status:
+            self._is_whole = True
+
+    def _deliver(self) -> None:
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts = []
+        if self._listener is not None:
+            self._listener.on_data(body)
+
+    def _finish(self) -> None:
+        listener, self._listener = self._listener, None
+        if self._transport and listener is not None:
+            self._transport.resume_reading()
+            if self._parser.should_keep_alive():
+                self._is_reused = True
+                self._endpoint.keep(self)
+            else:
+                self._transport.close()
+        if listener is not None:
+            listener.on_end()
+
+    def _fail(self, reason: str, *, is_stale: bool = False) -> None:
+        listener = self._listener
+        self.abandon()
+        if listener is not None:
+            listener.on_failure(reason, is_stale=is_stale)
+
+
+class Dial:
+    """A connection that is being made for a request."""
+
+    def __init__(self, endpoint: "Endpoint", listener: Listener, request: bytes) -> None:
+        self._listener: Listener | None = listener
+        self._line: Line | None = None
+        self._task = asyncio.get_running_loop().create_task(self._run(endpoint, request))
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the request is on its way."""
+        return self._line is not None
+
+    def pause(self) -> None:
+        """As `Line.pause`."""
+        if self._line:
+            self._line.pause()
+
+    def resume(self) -> None:
+        """As `Line.resume`."""
+        if self._line:
+            self._line.resume()
+
+    def abandon(self) -> None:
+        """Nobody waits any more."""
+        self._listener = None
+        if self._line:
+            self._line.abandon()
+        else:
+            self._task.cancel()
+
+    async def _run(self, endpoint: "Endpoint", request: bytes) -> None:
+        try:
+            line = await endpoint.connect()
+        except (OSError, ssl.SSLError) as error:
+            listener, self._listener = self._listener, None
+            if listener is not None:
+                listener.on_failure(f"cannot be reached: {error.strerror or error}", is_stale=False)
+            return
+        if self._listener is None:
+            line.abandon()
+            return
+        self._line = line
+        line.send(self._listener, request)
+
+
+class Endpoint:
+    """Where one connection of the snapshot leads: its provider, its kept lines, and the health of its models."""
+
+    def __init__(
+        self, connection: Connection, provider: Provider, address: Address, secret: str, clock: Callable[[], float]
+    ) -> None:
+        self.connection, self.provider, self.address = connection, provider, address
+        self.secret = secret
+        self.breakers: dict[str, Breaker] = {}
+        self._clock = clock
+        self._idle: list[Line] = []
+        self._tls = ssl.create_default_context() if address.is_tls else None
+        static = [("host", address.authority), ("content-type", "application/json"), ("accept-encoding", "identity")]
+        static += [*provider.headers(secret), *connection.headers.items()]
+        self._static = "".join(f"{name}: {value}\r\n" for name, value in static).encode("latin-1")
+        self._heads: dict[str, bytes] = {}
+
+    def breaker(self, model: str) -> Breaker:
+        """The health of one model here."""
+        return self.breakers.get(model) or self.breakers.setdefault(model, Breaker())
+
+    def encode(self, call: Call, traceparent: bytes) -> bytes:
+        """The whole request."""
+        path = self.provider.path(call)
+        head = self._heads.get(path)
+        if head is None:
+            target = f"{self.address.path}{path}"
+            head = self._heads[path] = f"POST {target} HTTP/1.1\r\n".encode("latin-1") + self._static
+        body = self.provider.encode(call)
+        return b"%btraceparent: %b\r\ncontent-length: %d\r\n\r\n%b" % (head, traceparent, len(body), body)
+
+    def send(self, listener: Listener, request: bytes) -> Line | Dial:
+        """Ask on a kept line, or on a new one."""
+        now = self._clock()
+        while self._idle:
+            line = self._idle.pop()
+            if line.is_open and now - line.idle_since < IDLE_S and now - line.made_at < OLDEST_S:
+                line.send(listener, request)
+                return line
+            line.abandon()
+        return Dial(self, listener, request)
+
+    async def connect(self) -> Line:
+        """A new line."""
+        loop = asyncio.get_running_loop()
+        host = self.address.host if self._tls else None
+        _, line = await loop.create_connection(
+            lambda: Line(self), self.address.host, self.address.port, ssl=self._tls, server_hostname=host
+        )
+        line.made_at = self._clock()
+        return line
+
+    def keep(self, line: Line) -> None:
+        """A line is free again."""
+        line.idle_since = self._clock()
+        self._idle.append(line)
+
+    def trim(self) -> None:
+        """Close lines that nobody used for a while."""
+        now = self._clock()
+        kept: list[Line] = []
+        for line in self._idle:
+            if line.is_open and now - line.idle_since < IDLE_S:
+                kept.append(line)
+            else:
+                line.abandon()
+        self._idle = kept
+
+    def close(self) -> None:
+        """Close all kept lines; requests under way end by themselves."""
+        for line in self._idle:
+            line.abandon()
+        self._idle = []
