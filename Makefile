@@ -1,0 +1,60 @@
+# Everything here sets itself up: a virtual environment in .venv, and the locked dependencies that the target needs.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PIP := .venv/bin/pip install --quiet --disable-pip-version-check
+ARGS ?=
+
+help:  ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
+
+demo: .venv/.local $(if $(TRAIN),.venv/.train)  ## The whole circle once, narrated, on a real model (TRAIN=1: with a LoRA fine-tune; ARGS="-- --exit --json FILE")
+	.venv/bin/rondel demo $(filter-out --,$(ARGS))
+
+test: .venv/.dev  ## Set up and run all tests
+	.venv/bin/pytest -q -n 2 --dist loadgroup tests --ignore tests/e2e
+	.venv/bin/pytest -q tests/e2e
+
+check: .venv/.dev  ## Format, lint, strict types, import contracts
+	.venv/bin/ruff format --check src tests tools benchmarks
+	.venv/bin/ruff check src tests tools benchmarks
+	.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
+	.venv/bin/basedpyright
+	.venv/bin/python -m tools.sizes
+
+train: .venv/.train  ## Install what fine-tuning needs (TORCH="torch==2.13.0" from the index that pip is configured for)
+
+bench: bench-gateway  ## Run the benchmarks there are
+
+bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time
+	.venv/bin/python -m benchmarks.gateway.run
+
+screenshots: .venv/.dev  ## Take the pictures of the console that README shows
+	.venv/bin/python -m tools.screenshots
+
+lock: .venv/.dev  ## Write the lock files anew
+	sh tools/lock.sh
+
+clean:  ## Remove the virtual environment and what tests left
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-data
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/.local: requirements/local.txt pyproject.toml | .venv/bin/pip
+	$(PIP) --require-hashes -r requirements/local.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/pip
+	$(PIP) --require-hashes -r requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.train: requirements/train.txt pyproject.toml | .venv/bin/pip
+	$(PIP) "$(TORCH)"
+	$(PIP) --require-hashes -r requirements/train.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: help demo test check train bench bench-gateway screenshots lock clean
