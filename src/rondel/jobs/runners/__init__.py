@@ -1,0 +1,1 @@
+"""Where heavy commands run: `local` is a child process of the worker."""
