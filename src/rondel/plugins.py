@@ -42,7 +42,7 @@ class Plugins(Generic[T]):
             raise NotFound(f"No {self.group} plugin is called {name!r}. {did_you_mean(name, known)}")
         if len({point.value for point in points}) > 1:
             raise Conflict(
-                f"{self.group} plugin {name!r} comes from {' and '.join(map(_package, points))}: remove one."
+                f"{self.group} plugin {name!r} comes from {' and '.join(sorted(map(_package, points)))}: remove one."
             )
         try:
             return cast("type[T]", points[0].load())
@@ -54,7 +54,7 @@ class Plugins(Generic[T]):
 
     def list(self) -> list[PluginInfo]:
         """Describe every installed plugin without importing any."""
-        points = sorted(entry_points(group=self.group), key=lambda point: point.name)
+        points = sorted(entry_points(group=self.group), key=lambda point: (point.name, _package(point)))
         return [PluginInfo(p.name, _package(p), p.dist.version if p.dist else "?") for p in points]
 
 

@@ -1,0 +1,129 @@
+"""The gateway as a `ChatModel`: our own calls are routed, traced and priced as anyone's."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from rondel.chat import ChatAnswer, ChatRequest, Delta, Message, Usage
+from rondel.clock import Clock
+from rondel.errors import LimitReached, NotFound, TimedOut, Unavailable, UpstreamFailed
+
+
+class Gateway:
+    """Calls the public port over loopback. Safe in threads; connections are kept."""
+
+    def __init__(self, base_url: str, key: str, clock: Clock) -> None:
+        self._clock = clock
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={"authorization": f"Bearer {key}"},
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+            trust_env=False,
+        )
+
+    def answer(self, request: ChatRequest, *, deadline_s: float) -> ChatAnswer:
+        """The whole answer; see `rondel.chat.ChatModel`."""
+        begun = self._clock.monotonic()
+        try:
+            response = self._http.post(
+                "/v1/chat/completions", json=_body(request), headers=_headers(request), timeout=deadline_s
+            )
+        except httpx.TimeoutException as error:
+            raise TimedOut(f"{request.model!r} gave no answer in {deadline_s:g} s.") from error
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The gateway does not answer: {error}") from error
+        _refuse(response.status_code, response.content, request.model)
+        told: Any = json.loads(response.content)
+        choice = told["choices"][0]
+        return ChatAnswer(
+            id=str(told.get("id", "")),
+            model=str(told.get("model", request.model)),
+            text=str(choice["message"].get("content") or ""),
+            finish_reason=choice.get("finish_reason"),
+            usage=_usage(told.get("usage")),
+            latency_s=self._clock.monotonic() - begun,
+            trace_id=response.headers.get("x-rondel-trace-id"),
+            release_id=response.headers.get("x-rondel-release"),
+            raw=response.content,
+        )
+
+    def stream(self, request: ChatRequest, *, deadline_s: float) -> Iterator[Delta]:
+        """The answer piece by piece; see `rondel.chat.ChatModel`."""
+        body = {**_body(request), "stream": True}
+        try:
+            with self._http.stream(
+                "POST", "/v1/chat/completions", json=body, headers=_headers(request), timeout=deadline_s
+            ) as response:
+                if response.status_code != 200:
+                    _refuse(response.status_code, response.read(), request.model)
+                for line in response.iter_lines():
+                    if line.startswith("data: ") and line != "data: [DONE]":
+                        yield from _delta(json.loads(line[6:]))
+        except httpx.TimeoutException as error:
+            raise TimedOut(f"{request.model!r} gave no answer in {deadline_s:g} s.") from error
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The gateway does not answer: {error}") from error
+
+
+def _delta(event: Mapping[str, Any]) -> Iterator[Delta]:
+    for choice in event.get("choices", []):
+        yield Delta(str(choice.get("delta", {}).get("content") or ""), choice.get("finish_reason"))
+
+
+def _body(request: ChatRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {**request.parameters, "model": request.model}
+    body["messages"] = [_message(message) for message in request.messages]
+    if request.user:
+        body["user"] = request.user
+    return body
+
+
+def _message(message: Message) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.name:
+        told["name"] = message.name
+    if message.tool_call_id:
+        told["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        told["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return told
+
+
+def _headers(request: ChatRequest) -> dict[str, str]:
+    headers = dict(request.headers)
+    if request.session:
+        headers["x-rondel-session"] = request.session
+    return headers
+
+
+def _usage(told: Mapping[str, Any] | None) -> Usage | None:
+    if not told:
+        return None
+    cached = _count(told.get("prompt_tokens_details"), "cached_tokens")
+    reasoning = _count(told.get("completion_tokens_details"), "reasoning_tokens")
+    return Usage(
+        input_uncached=int(told.get("prompt_tokens") or 0) - cached,
+        cache_read=cached,
+        output_text=int(told.get("completion_tokens") or 0) - reasoning,
+        reasoning=reasoning,
+    )
+
+
+def _count(details: Mapping[str, Any] | None, name: str) -> int:
+    return int(details.get(name) or 0) if details else 0
+
+
+def _refuse(status: int, content: bytes, model: str) -> None:
+    if status < 400:
+        return
+    try:
+        message = str(json.loads(content)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = f"{model!r} was answered with status {status}."
+    kinds = {404: NotFound, 429: LimitReached, 503: Unavailable, 504: TimedOut}
+    raise kinds.get(status, UpstreamFailed)(message)
