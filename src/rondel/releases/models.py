@@ -89,67 +89,6 @@ class ResolvedCall:
 
 
 @dataclass(frozen=True)
-class Release:
-    """What goes live together. The digest covers components and calls, never names of people, dates or notes."""
-
-    id: str
-    name: str
-    route: str
-    digest: str
-    components: tuple[Component, ...]
-    calls: tuple[ModelCall, ...]
-    stage: Stage
-    author_id: str
-    author_name: str
-    created_at: datetime
-    moved_at: datetime
-    note: str = ""
-    policy: str = "default"
-    baseline_id: str | None = None
-    """The release that was live when this one was judged."""
-    gate: GateVerdict | None = None
-
-    def component(self, name: str) -> Component | None:
-        """The component called `name`."""
-        return next((component for component in self.components if component.name == name), None)
-
-
-@dataclass(frozen=True)
-class Move:
-    """One change of stage, as it happened."""
-
-    id: str
-    release_id: str
-    moved_from: Stage
-    moved_to: Stage
-    reason: str
-    actor: str
-    at: datetime
-
-
-class Role(StrEnum):
-    """What an arm does with a request: answer it, or answer a copy that nobody sees."""
-
-    LIVE = "live"
-    CANARY = "canary"
-    SHADOW = "shadow"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One release's part of a route's traffic.
-
-    Weights of live and canary add up to 1; a shadow's weight is the share of requests that are copied to it. A unit
-    belongs to the canary when hash(salt, unit) in [0, 1) lies below its weight: a larger weight only adds units.
-    """
-
-    release_id: str
-    weight: float
-    role: Role
-    salt: str = ""
-
-
-@dataclass(frozen=True)
 class Limits:
     """What a canary may not break. `None` means: shown, but not acted on.
 
@@ -189,6 +128,69 @@ class Plan:
     latency_cap_ms: float = 60_000.0
     """Slower answers count as this; fixed when the rollout starts."""
     cost_cap_nano: float = 100_000_000.0
+
+
+@dataclass(frozen=True)
+class Release:
+    """What goes live together. The digest covers components and calls, never names of people, dates or notes."""
+
+    id: str
+    name: str
+    route: str
+    digest: str
+    components: tuple[Component, ...]
+    calls: tuple[ModelCall, ...]
+    stage: Stage
+    author_id: str
+    author_name: str
+    created_at: datetime
+    moved_at: datetime
+    note: str = ""
+    policy: str = "default"
+    baseline_id: str | None = None
+    """The release that was live when this one was judged."""
+    gate: GateVerdict | None = None
+    plan: Plan = field(default_factory=Plan)
+    """How it goes out, unless told otherwise when a rollout starts."""
+
+    def component(self, name: str) -> Component | None:
+        """The component called `name`."""
+        return next((component for component in self.components if component.name == name), None)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One change of stage, as it happened."""
+
+    id: str
+    release_id: str
+    moved_from: Stage
+    moved_to: Stage
+    reason: str
+    actor: str
+    at: datetime
+
+
+class Role(StrEnum):
+    """What an arm does with a request: answer it, or answer a copy that nobody sees."""
+
+    LIVE = "live"
+    CANARY = "canary"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One release's part of a route's traffic.
+
+    Weights of live and canary add up to 1; a shadow's weight is the share of requests that are copied to it. A unit
+    belongs to the canary when hash(salt, unit) in [0, 1) lies below its weight: a larger weight only adds units.
+    """
+
+    release_id: str
+    weight: float
+    role: Role
+    salt: str = ""
 
 
 class RolloutState(StrEnum):
@@ -325,8 +327,8 @@ class Verdict:
 class Look:
     """One look at a rollout, kept for ever.
 
-    `seen_to` and `scored_to` are the last `seq` and `scored_seq` it knew and `step_at` the step it stood on: with the
-    answers kept beside it, the same rules (`rule_hash`) give the same choice again.
+    `seen_to` and `scored_to` are the last `seq` and `scored_seq` it knew: with the answers kept beside it, the same
+    rules (`rule_hash`) give the same choice again.
     """
 
     id: str
@@ -346,8 +348,6 @@ class Look:
     choice: Choice
     reason: str
     rule_hash: str
-    is_held_back: bool = False
-    """The rollout was not free to promote by itself at this look."""
 
 
 class ReleaseMoved(Event, frozen=True, kw_only=True):
