@@ -1,0 +1,43 @@
+"""What "Copy as" gives: the same thing as a person would ask for it on a command line or in a program."""
+
+import shlex
+from urllib.parse import urlencode
+
+from rondel.telemetry.pages import TraceQuery
+
+_API_NAMES = {"q": "text", "range": "last"}
+
+
+def _parameters(query: TraceQuery) -> list[tuple[str, str]]:
+    return [(_API_NAMES.get(name, name), value) for name, value in query.pairs()]
+
+
+def query_as_curl(query: TraceQuery) -> str:
+    """The list of traces from the public API."""
+    found = urlencode(_parameters(query))
+    address = f"$RONDEL_URL/api/v1/traces{'?' + found if found else ''}"
+    return f'curl -H "Authorization: Bearer $RONDEL_API_KEY" "{address}"'
+
+
+def query_as_python(query: TraceQuery) -> str:
+    """The list of traces through the SDK."""
+    given = "".join(f", {name}={value!r}" for name, value in _parameters(query))
+    return f'from rondel.client import Client\n\ntraces = Client().get("/api/v1/traces"{given})'
+
+
+def query_as_cli(query: TraceQuery) -> str:
+    """The list of traces on the command line."""
+    given = " ".join(f"--{name} {shlex.quote(value)}" for name, value in _parameters(query))
+    return f"rondel trace list {given}".strip()
+
+
+def trace_copies(trace_id: str) -> tuple[tuple[str, str], ...]:
+    """One trace in each form, with the words of the menu."""
+    path = f"/api/v1/traces/{trace_id}"
+    return (
+        ("Link", "link"),
+        ("Trace id", trace_id),
+        ("curl", f'curl -H "Authorization: Bearer $RONDEL_API_KEY" "$RONDEL_URL{path}"'),
+        ("Python", f'from rondel.client import Client\n\ntrace = Client().get("{path}")'),
+        ("CLI", f"rondel trace get {trace_id}"),
+    )

@@ -1,0 +1,143 @@
+// What the server cannot do: keys, the theme, dialogs, copying, and posting to the public API. No framework.
+// @ts-check
+import { startList } from "./list.js";
+import { $, $$, keys, openDialog, say, send } from "./page.js";
+import { startTrace } from "./trace.js";
+
+/** A small dialog of our own, so that Enter and Escape do what they say. @param {HTMLElement} button */
+function askThenPost(button) {
+  const { post, ask, field, body } = button.dataset;
+  const title = button.textContent?.trim() ?? "";
+  const dialog = document.createElement("dialog");
+  dialog.setAttribute("aria-label", title);
+  dialog.innerHTML = '<form method="dialog"><header><h2></h2></header><div class="body form"><p class="mut"></p><label hidden><span></span><input autofocus></label><p class="said" role="alert"></p><div class="ends"><button type="button" class="btn" data-close>Cancel</button><button class="btn pri"></button></div></div></form>';
+  const find = (/** @type {string} */ selector) => /** @type {any} */ (dialog.querySelector(selector));
+  find("h2").textContent = title;
+  find(".mut").textContent = ask ?? "";
+  find(".pri").textContent = title;
+  if (field) { find("label").hidden = false; find("label span").textContent = field[0].toUpperCase() + field.slice(1); }
+  find("form").addEventListener("submit", async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const value = find("input").value.trim();
+    const result = await send(post ?? "", { ...JSON.parse(body ?? "{}"), ...(field && value ? { [field]: value } : {}) }, button.dataset.method);
+    result.ok ? location.reload() : (find(".said").textContent = result.said);
+  });
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+/** @param {HTMLElement} button */
+async function post(button) {
+  if (button.dataset.ask || button.dataset.field) return askThenPost(button);
+  button.setAttribute("disabled", "");
+  const result = await send(button.dataset.post ?? "", JSON.parse(button.dataset.body ?? "{}"), button.dataset.method);
+  button.removeAttribute("disabled");
+  result.ok ? location.reload() : say(result.said);
+}
+
+/** A form with `data-api="POST /api/v1/..."`: fields become JSON; `name:number` and `name:list` are read as such. @param {HTMLFormElement} form */
+async function submit(form) {
+  /** @type {Record<string, unknown>} */ const body = {};
+  let [method, path] = (form.dataset.api ?? "").split(" ");
+  for (const [key, value] of new FormData(form)) {
+    const [name, kind] = key.split(":");
+    const text = String(value).trim();
+    if (kind === "path") path = path.replace(`{${name}}`, encodeURIComponent(text));
+    else if (text) body[name] = kind === "number" ? Number(text) : kind === "list" ? text.split(/[\s,]+/) : text;
+  }
+  const result = await send(path, body, method);
+  const said = $(".said", form);
+  if (!result.ok) { if (said) said.textContent = result.said; return; }
+  if (form.dataset.then) location.href = form.dataset.then;
+  else { form.closest("dialog")?.close(); say(form.dataset.done ?? "Done."); }
+}
+
+function toggleTheme() {
+  const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+  document.documentElement.dataset.theme = localStorage.theme = theme;
+}
+
+/** @param {HTMLElement} tab */
+function showTab(tab) {
+  for (const other of $$("[role=tab]", tab.parentElement ?? document)) {
+    other.setAttribute("aria-selected", String(other === tab));
+    const pane = document.getElementById(other.getAttribute("aria-controls") ?? "");
+    if (pane) pane.hidden = other !== tab;
+  }
+}
+
+/** @param {string} text */
+async function copy(text) {
+  await navigator.clipboard?.writeText(text === "link" ? location.href : text);
+  say("Copied.");
+}
+
+document.addEventListener("click", (event) => {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const hit = /** @type {HTMLElement | null} */ (target.closest("[data-theme-toggle],[role=tab],[data-copy],[data-post],[data-dialog],[data-open],[data-close]"));
+  for (const menu of $$("details.menu[open], details.scope[open]")) if (!menu.contains(target)) menu.removeAttribute("open");
+  if (!hit) return;
+  if (hit.dataset.themeToggle !== undefined) toggleTheme();
+  else if (hit.dataset.copy !== undefined) { copy(hit.dataset.copy); hit.closest("details")?.removeAttribute("open"); }
+  else if (hit.dataset.post) post(hit);
+  else if (hit.dataset.dialog) openDialog(hit.dataset.dialog);
+  else if (hit.dataset.open) openDialog(`/${hit.dataset.open}`);
+  else if (hit.dataset.close !== undefined) hit.closest("dialog")?.close();
+  else if (hit.getAttribute("role") === "tab") showTab(hit);
+});
+
+document.addEventListener("submit", (event) => {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  if (form.dataset.api) { event.preventDefault(); submit(form); }
+});
+
+const PLACES = { l: "/", t: "/traces", m: "/monitors", d: "/datasets", p: "/prompts", e: "/experiments", o: "/models", r: "/releases", g: "/gateway", a: "/audit" };
+let afterG = 0;
+
+Object.assign(keys, {
+  "/": () => $("#q")?.focus(),
+  "?": () => openDialog("/keys"),
+  g: () => { afterG = performance.now(); },
+});
+
+document.addEventListener("keydown", (event) => {
+  const target = /** @type {HTMLElement} */ (event.target);
+  if ((event.ctrlKey || event.metaKey) && event.key === "k") { event.preventDefault(); openDialog("/jump"); return; }
+  if (target.closest("dialog")) return jumpKeys(event);
+  if (target.matches("input,select,textarea")) { if (event.key === "Escape") target.blur(); return; }
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const place = performance.now() - afterG < 1200 ? PLACES[/** @type {keyof typeof PLACES} */ (event.key)] : "";
+  afterG = 0;
+  if (place) { location.href = place; return; }
+  const button = /^[\w[\]]$/.test(event.key) ? $(`[data-key="${event.key}"]`) : null;
+  const act = keys[event.key] ?? (button ? () => button.click() : null);
+  if (act) { event.preventDefault(); act(); }
+});
+
+/** Arrows and Enter in the jump dialog. @param {KeyboardEvent} event */
+function jumpKeys(event) {
+  const links = $$("#jump li a");
+  if (!links.length || !["ArrowDown", "ArrowUp", "Enter"].includes(event.key)) return;
+  const at = links.findIndex((link) => link.getAttribute("aria-selected") === "true");
+  event.preventDefault();
+  if (event.key === "Enter") { links[Math.max(at, 0)].click(); return; }
+  const next = Math.min(Math.max(at + (event.key === "ArrowDown" ? 1 : -1), 0), links.length - 1);
+  links.forEach((link, index) => link.setAttribute("aria-selected", String(index === next)));
+  links[next].scrollIntoView({ block: "nearest" });
+}
+
+// A page with data-refresh asks for itself again, and swaps only its main region.
+let refreshing = 0;
+document.addEventListener("click", (event) => {
+  const button = /** @type {HTMLElement} */ (event.target).closest("[data-refresh]");
+  if (!(button instanceof HTMLElement)) return;
+  const on = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(on));
+  clearInterval(refreshing);
+  if (on) refreshing = setInterval(() => globalThis.htmx?.ajax("GET", location.href, { target: "#loop", select: "#loop", swap: "outerHTML" }), Number(button.dataset.refresh) * 1000);
+});
+
+startList();
+startTrace();
+document.documentElement.dataset.ready = performance.now().toFixed(1);

@@ -1,0 +1,48 @@
+// What every module uses: finding, saying, the address, dialogs, writes.
+// @ts-check
+
+/** @param {string} selector @param {ParentNode} root @returns {HTMLElement | null} */
+export const $ = (selector, root = document) => root.querySelector(selector);
+/** @param {string} selector @param {ParentNode} root @returns {HTMLElement[]} */
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+/** Say something for three seconds. @param {string} text */
+export function say(text) {
+  const toast = /** @type {HTMLElement} */ ($("#toast"));
+  toast.textContent = text;
+  setTimeout(() => { if (toast.textContent === text) toast.textContent = ""; }, 3000);
+}
+
+/** Put `name=value` into the address without a request; an empty value takes it out. @param {string} name @param {string} value */
+export function keepInAddress(name, value) {
+  const url = new URL(location.href);
+  value ? url.searchParams.set(name, value) : url.searchParams.delete(name);
+  history.replaceState(history.state, "", url);
+}
+
+/** Show a dialog whose contents the server renders. @param {string} href */
+export async function openDialog(href) {
+  const answer = await fetch(href, { headers: { "HX-Request": "true" } });
+  const holder = /** @type {HTMLElement} */ ($("#dialogs"));
+  holder.innerHTML = await answer.text();
+  const dialog = holder.querySelector("dialog");
+  if (!dialog) return say(answer.ok ? "Nothing to show." : `${answer.status}: ${holder.textContent?.trim().slice(0, 200)}`);
+  globalThis.htmx?.process(holder);
+  dialog.addEventListener("close", () => { holder.textContent = ""; });
+  dialog.showModal();
+  /** @type {HTMLElement | null} */ (dialog.querySelector("[autofocus], input, select, textarea"))?.focus();
+}
+
+/** Send a write to the public API; the page is asked for again when it went well. @param {string} path @param {unknown} body @param {string} method */
+export async function send(path, body, method = "POST") {
+  const answer = await fetch(path, { method, headers: { "Content-Type": "application/json", Accept: "application/json" }, body: JSON.stringify(body) });
+  if (answer.ok) return { ok: true, said: "", body: await answer.json().catch(() => null) };
+  const told = await answer.json().catch(() => null);
+  const error = told?.error ?? told ?? {};
+  const said = [error.message ?? (typeof told?.detail === "string" ? told.detail : `The server answered ${answer.status}.`), error.hint].filter(Boolean).join(" ");
+  const id = answer.headers.get("x-request-id");
+  return { ok: false, said: id ? `${said} (request ${id})` : said, body: null };
+}
+
+/** What keys do on this page; each module adds its own. @type {Record<string, () => void>} */
+export const keys = {};
