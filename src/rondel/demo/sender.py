@@ -1,0 +1,106 @@
+"""The application of the demo: it sends messages through the OpenAI client, and tells how good each answer was."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+import openai
+
+from rondel.client.sdk import Client
+from rondel.demo.task import Row
+
+CONCURRENCY = 4
+"""Callers at a time: as many as the local engine has slots."""
+
+Score = Callable[[str, object], float]
+"""(the answer's text, the right answer) to the share of it that is right, in [0, 1]."""
+
+
+class Sent(NamedTuple):
+    """One answered message; `score` is None when the request failed."""
+
+    row: Row
+    text: str
+    score: float | None
+    release_id: str | None
+
+
+@dataclass
+class Sender:
+    """Sends rows to a route, and posts each answer's score and the right answer as feedback."""
+
+    client: Client
+    key: str
+    route: str
+    score: Score
+    deadline_s: float = 120.0
+    sent: int = 0
+    errors: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Connect as any application does."""
+        self._openai = openai.OpenAI(
+            base_url=self.client.openai_base_url, api_key=self.key, timeout=self.deadline_s, max_retries=0
+        )
+
+    def send(self, rows: Sequence[Row], *, on_answer: Callable[[Sent], None]) -> list[Sent]:
+        """Send all rows once, a few at a time, in their order."""
+        answered: list[Sent] = []
+        with ThreadPoolExecutor(CONCURRENCY) as threads:
+            for one in threads.map(self._one, rows, itertools.count(self.sent)):
+                answered.append(one)
+                on_answer(one)
+        return answered
+
+    def keep_sending(self, rows: Sequence[Row], *, until: Callable[[], bool], most: int) -> Iterator[Sent]:
+        """Send rows over and over, as customers do, until `until()` or `most` answers."""
+        stopped = threading.Event()
+        source = itertools.islice(itertools.cycle(rows), most)
+        guard = threading.Lock()
+        found: list[Sent] = []
+
+        def work() -> None:
+            while not stopped.is_set():
+                with guard:
+                    row = next(source, None)
+                if row is None:
+                    return
+                one = self._one(row, self.sent)
+                with guard:
+                    found.append(one)
+
+        with ThreadPoolExecutor(CONCURRENCY) as threads:
+            working = [threads.submit(work) for _ in range(CONCURRENCY)]
+            try:
+                while not until() and not all(task.done() for task in working):
+                    with guard:
+                        ready, found[:] = list(found), []
+                    yield from ready
+            finally:
+                stopped.set()
+            for task in working:
+                task.result()
+        yield from found
+
+    def _one(self, row: Row, number: int) -> Sent:
+        with self._lock:
+            self.sent += 1
+        try:
+            raw = self._openai.chat.completions.with_raw_response.create(
+                model=self.route, messages=[{"role": "user", "content": row.input}], user=f"customer-{number}"
+            )
+        except openai.OpenAIError:
+            with self._lock:
+                self.errors += 1
+            return Sent(row, "", None, None)
+        answer = raw.parse()
+        text = answer.choices[0].message.content or ""
+        score = self.score(text, row.expected)
+        self.client.feedback(answer.id, "score", score)
+        self.client.feedback(answer.id, "expected", msgspec.json.encode(row.expected).decode())
+        return Sent(row, text, score, raw.headers.get("x-rondel-release"))
