@@ -35,6 +35,11 @@ _json = msgspec.json.Encoder()
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
+def internal_key(secret: bytes) -> str:
+    """The key by which the gateway's workers know the server, derived from the installation's secret."""
+    return hashlib.blake2b(secret, digest_size=32, person=b"rondel-internal").hexdigest()
+
+
 # Who answers
 
 
@@ -188,13 +193,6 @@ def assemble(fields: Mapping[str, msgspec.Raw]) -> bytes:
     return _json.encode(fields)
 
 
-class Composed(NamedTuple):
-    """A request as a release sends it: its fields, without the model's name."""
-
-    fields: Fields
-    has_own_messages: bool
-
-
 class _Turn(msgspec.Struct):
     role: str = ""
     content: msgspec.Raw = msgspec.Raw(b"null")
@@ -210,22 +208,22 @@ _turn = msgspec.json.Decoder(_Turn)
 _content = msgspec.json.Decoder(str | list[_Part] | None)
 
 
-def compose(call: ReleaseCall, fields: Fields, operation: Operation, variables: Mapping[str, str]) -> Composed:
+def compose(call: ReleaseCall, fields: Fields, operation: Operation, variables: Mapping[str, str]) -> Fields:
     """Apply a release to the caller's fields: its prompt, then its parameters; every other field keeps its bytes.
 
     A prompt that names `{{ input }}` is filled with the caller's last user message, and stands in its place; the turns
     before it stay, without system messages, before the prompt's message that takes the input. Another prompt stands
-    before all the caller's messages. `variables` fill the other names.
+    before all the caller's messages. `variables` fill the other names. Without prompt and parameters the same fields
+    come back.
 
     Raises:
         Invalid: the messages are not messages, or the prompt needs a variable that is not given.
     """
-    composed = dict(fields)
-    has_own_messages = bool(call.messages) and operation is Operation.CHAT
-    if has_own_messages:
-        composed["messages"] = _with_prompt(call, fields, variables)
-    composed.update(call.parameters)
-    return Composed(composed, has_own_messages)
+    is_chat = bool(call.messages) and operation is Operation.CHAT
+    if not is_chat and not call.parameters:
+        return fields
+    messages = {"messages": _with_prompt(call, fields, variables)} if is_chat else {}
+    return {**fields, **messages, **call.parameters}
 
 
 def _with_prompt(call: ReleaseCall, fields: Fields, variables: Mapping[str, str]) -> msgspec.Raw:
@@ -336,6 +334,20 @@ def tokens_of(usage: bytes) -> TokenCounts | None:
         reasoning=reasoning,
         audio_in=audio_in,
         audio_out=audio_out,
+    )
+
+
+def total_tokens(tokens: TokenCounts) -> int:
+    """All buckets together."""
+    return (
+        tokens.input_uncached
+        + tokens.cache_read
+        + tokens.cache_write
+        + tokens.output_text
+        + tokens.reasoning
+        + tokens.audio_in
+        + tokens.audio_out
+        + tokens.image_in
     )
 
 

@@ -18,6 +18,7 @@ from rondel.guardrails.models import Capability, Verdict
 from rondel.guardrails.ports import TextCheck
 from rondel.telemetry.records import GuardVerdict
 
+_ANSWER = frozenset({"content", "text"})
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -76,11 +77,14 @@ def _edits(guard: Guard) -> bool:
 
 
 class Checks:
-    """All guardrails on one text, one behind the other."""
+    """The guardrails on one text, one behind the other: only those that edit look at what is not the answer itself."""
 
-    def __init__(self, guards: Sequence[Guard], tallies: Sequence[Tally]) -> None:
-        self._checks: list[TextCheck] = [guard.guardrail.begin() for guard in guards]
-        self._tallies = tallies
+    def __init__(self, guards: Sequence[Guard], tallies: Sequence[Tally], name: str) -> None:
+        both = [
+            (guard, tally) for guard, tally in zip(guards, tallies, strict=True) if name in _ANSWER or _edits(guard)
+        ]
+        self._checks: list[TextCheck] = [guard.guardrail.begin() for guard, _ in both]
+        self._tallies = [tally for _, tally in both]
         self._is_ended = False
 
     def feed(self, text: str) -> str:
@@ -108,8 +112,12 @@ def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
 def _objects(value: object) -> Iterable[dict[str, Any]]:
-    return [item for item in value if _is_object(item)] if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]  JSON
+    return [item for item in value if _is_object(item)] if _is_list(value) else []
 
 
 class StreamGuard:
@@ -186,7 +194,7 @@ class StreamGuard:
             return False
         checks = self._texts.get(channel)
         if checks is None:
-            checks = self._texts[channel] = Checks(self._guards, self._tallies)
+            checks = self._texts[channel] = Checks(self._guards, self._tallies, channel[1])
         released = checks.feed(text)
         holder[name] = released
         return released != text
@@ -214,9 +222,9 @@ def _append(choice: dict[str, Any], channel: Channel, rest: str) -> None:
         delta[name] = (delta.get(name) or "") + rest
         return
     calls = delta.get("tool_calls")
-    if not isinstance(calls, list):
+    if not _is_list(calls):
         calls = delta["tool_calls"] = []
-    for call in _objects(calls):  # pyright: ignore[reportUnknownArgumentType]  JSON
+    for call in _objects(calls):
         if call.get("index") == number and _is_object(function := call.get("function")):
             function["arguments"] = (function.get("arguments") or "") + rest
             return
@@ -263,12 +271,12 @@ def _check_value(guards: Sequence[Guard], tallies: Sequence[Tally], value: Any, 
     if isinstance(value, str):
         if name in {"role", "type", "id", "tool_call_id", "name", "url", "data"}:
             return value
-        checks = Checks(guards, tallies)
+        checks = Checks(guards, tallies, "content")
         return checks.feed(value) + checks.end()
     if _is_object(value):
         return {key: _check_value(guards, tallies, part, key) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_check_value(guards, tallies, part, name) for part in value]  # pyright: ignore[reportUnknownVariableType]  JSON
+    if _is_list(value):
+        return [_check_value(guards, tallies, part, name) for part in value]
     return value
 
 
@@ -276,7 +284,7 @@ def _check_field(guards: Sequence[Guard], tallies: Sequence[Tally], holder: dict
     text = holder.get(name)
     if not isinstance(text, str):
         return False
-    checks = Checks(guards, tallies)
+    checks = Checks(guards, tallies, name)
     holder[name] = checks.feed(text) + checks.end()
     return holder[name] != text
 

@@ -13,6 +13,14 @@ from rondel.gateway.rules import Estimate
 _MINUTE_S = 60.0
 
 
+class Limited(LimitReached):
+    """A limit that opens again in `wait_s` seconds."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message, hint=f"Try again in {max(1, round(wait_s))} s.")
+        self.wait_s = wait_s
+
+
 class Bucket:
     """Holds up to one minute's allowance and is refilled steadily; it starts full."""
 
@@ -75,13 +83,9 @@ class Meter:
             LimitReached: by the limit that refuses; `hint` says when to come again.
         """
         if self._requests and (wait := self._requests.wait_s(1, now)):
-            raise LimitReached(
-                f"The key's limit of {self._limits.requests_per_minute} requests a minute is reached.", hint=_hint(wait)
-            )
+            raise Limited(f"The key's limit of {self._limits.requests_per_minute} requests a minute is reached.", wait)
         if self._tokens and (wait := self._tokens.wait_s(estimate.tokens, now)):
-            raise LimitReached(
-                f"The key's limit of {self._limits.tokens_per_minute} tokens a minute is reached.", hint=_hint(wait)
-            )
+            raise Limited(f"The key's limit of {self._limits.tokens_per_minute} tokens a minute is reached.", wait)
         if self._limits.budget_nano is not None:
             share = (self._limits.budget_nano - self._limits.spent_nano) / self._workers
             if self._spent + self._reserved + estimate.nano > share:
@@ -116,7 +120,3 @@ def _with_first_spent(new: Limits, old: Limits) -> Limits:
         spent_nano=old.spent_nano,
         window_started=new.window_started,
     )
-
-
-def _hint(wait_s: float) -> str:
-    return f"Try again in {max(1, round(wait_s))} s."

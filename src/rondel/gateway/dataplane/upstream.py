@@ -239,14 +239,13 @@ class Endpoint:
         """The health of one model here."""
         return self.breakers.get(model) or self.breakers.setdefault(model, Breaker())
 
-    def encode(self, call: Call, traceparent: bytes) -> bytes:
+    def framed(self, call: Call, body: bytes, traceparent: bytes) -> bytes:
         """The whole request."""
         path = self.provider.path(call)
         head = self._heads.get(path)
         if head is None:
             target = f"{self.address.path}{path}"
             head = self._heads[path] = f"POST {target} HTTP/1.1\r\n".encode("latin-1") + self._static
-        body = self.provider.encode(call)
         return b"%btraceparent: %b\r\ncontent-length: %d\r\n\r\n%b" % (head, traceparent, len(body), body)
 
     def send(self, listener: Listener, request: bytes) -> Line | Dial:

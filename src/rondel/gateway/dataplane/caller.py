@@ -1,0 +1,415 @@
+"""A caller's connection: requests in, answers out, one after the other, with limits on what a caller may make us
+hold."""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
+from rondel.gateway.dataplane.wire import CONTINUE, LAST_CHUNK, Answer, chunk, error_answer, error_data, head
+from rondel.gateway.models import Operation
+
+if TYPE_CHECKING:
+    from rondel.gateway.dataplane.worker import Worker
+
+HEAD_LIMIT = 64 * 1024
+HEADERS_LIMIT = 128
+TARGET_LIMIT = 8 * 1024
+PIPELINE_LIMIT = 64 * 1024
+HEAD_S = 10.0
+BODY_IDLE_S = 30.0
+KEEP_ALIVE_S = 75.0
+SLOW_READER_S = 60.0
+LINGER_S = 2.0
+
+OPERATIONS = {f"/v1/{operation.value}".encode(): operation for operation in Operation}
+
+
+class Handler(Protocol):
+    """Whoever works on the current request."""
+
+    def hang_up(self) -> None:
+        """The caller is gone."""
+        ...
+
+    def pause(self) -> None:
+        """The caller reads too slowly: give no more for now."""
+        ...
+
+    def resume(self) -> None:
+        """Go on giving."""
+        ...
+
+
+class Uploading(Handler, Protocol):
+    """A handler that takes the request's body as it comes."""
+
+    def body(self, data: bytes) -> None:
+        """A piece of it."""
+        ...
+
+    def complete(self) -> None:
+        """There is no more."""
+        ...
+
+
+class Request:
+    """One HTTP request."""
+
+    __slots__ = (
+        "content_length",
+        "headers",
+        "is_chunked",
+        "is_complete",
+        "is_expecting",
+        "is_old",
+        "keeps_alive",
+        "method",
+        "parts",
+        "path",
+        "refusal",
+        "size",
+        "target",
+    )
+
+    def __init__(self) -> None:
+        self.method = self.target = self.path = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.content_length: int | None = None
+        self.is_chunked = self.is_complete = self.is_expecting = self.is_old = False
+        self.keeps_alive = True
+        self.refusal: Answer | None = None
+
+    @property
+    def operation(self) -> Operation | None:
+        """What it asks of a model, if it does."""
+        return OPERATIONS.get(self.path)
+
+    def whole_body(self) -> bytes:
+        """The body, once it is complete."""
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+
+class Caller(asyncio.Protocol):
+    """One connection; it is the `Reply` of its current request."""
+
+    def __init__(self, worker: "Worker") -> None:
+        self._worker = worker
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._parsing = Request()
+        self._current: Request | None = None
+        self._waiting: deque[Request] = deque()
+        self._handler: Handler | None = None
+        self._uploading: Uploading | None = None
+        self._is_in_head = self._is_chunked = self._is_closing = self._is_lingering = False
+        self._head_size = 0
+        self._since = worker.now()
+        self._paused_since = 0.0
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It stands."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._worker.callers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the protocol's signature
+        """It is gone, and with it every reason to go on."""
+        self._transport = None
+        self._worker.callers.discard(self)
+        handler, self._handler, self._uploading = self._handler, None, None
+        self._waiting.clear()
+        if handler is not None:
+            handler.hang_up()
+
+    def pause_writing(self) -> None:
+        """The socket is full."""
+        self._paused_since = self._worker.now()
+        if self._handler is not None:
+            self._handler.pause()
+
+    def resume_writing(self) -> None:
+        """The socket takes bytes again."""
+        self._paused_since = 0.0
+        if self._handler is not None:
+            self._handler.resume()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._is_lingering or self._transport is None:
+            return
+        self._since = self._worker.now() if not self._is_in_head else self._since
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse_now(_refusal(501, "Protocol upgrades are not served.", "upgrade"))
+            return
+        except httptools.HttpParserError as error:
+            self._refuse_now(error_answer(Invalid(f"This is not an HTTP/1.1 request: {error}.")))
+            return
+        if self._is_in_head:
+            self._head_size += len(data)
+            if self._head_size > HEAD_LIMIT:
+                self._refuse_now(_head_too_large())
+
+    # The parser's findings
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._parsing = Request()
+        self._is_in_head, self._head_size = True, 0
+        self._since = self._worker.now()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of its target."""
+        self._parsing.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self._parsing.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: refuse what can be refused before its body comes."""
+        self._is_in_head = False
+        request = self._parsing
+        request.method = self._parser.get_method()
+        request.path = request.target.partition(b"?")[0]
+        request.is_old = self._parser.get_http_version() == "1.0"
+        request.refusal = self._read_head(request)
+        if self._current is None and not self._waiting:
+            self._start(request)
+        else:
+            self._waiting.append(request)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of its body."""
+        request = self._parsing
+        if request.refusal is not None:
+            return
+        if self._uploading is not None and request is self._current:
+            self._uploading.body(body)
+            return
+        request.size += len(body)
+        request.parts.append(body)
+        if request.size > self._worker.body_limit:
+            request.refusal, request.parts = self._too_large(), []
+            if request is self._current:
+                self.answer(request.refusal)
+        elif request is not self._current and request.size > PIPELINE_LIMIT:
+            self.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        request = self._parsing
+        request.is_complete = True
+        request.keeps_alive = self._parser.should_keep_alive()
+        if request is not self._current or request.refusal is not None:
+            return
+        if self._uploading is not None:
+            self._uploading.complete()
+        elif self._handler is None:
+            self._serve(request)
+
+    def _read_head(self, request: Request) -> Answer | None:
+        """Take from the headers what is needed; an answer when the request is refused."""
+        size = 0
+        for name, value in request.headers:
+            size += len(name) + len(value) + 4
+            lower = name.lower()
+            if lower == b"content-length":
+                request.content_length = int(value)
+            elif lower == b"transfer-encoding":
+                if value.strip().lower() != b"chunked":
+                    return error_answer(Invalid("The only transfer coding that is taken is 'chunked'."))
+                request.is_chunked = True
+            elif lower == b"expect":
+                request.is_expecting = value.lower() == b"100-continue"
+            elif lower == b"content-encoding" and request.path in OPERATIONS and value.lower() != b"identity":
+                return _refusal(415, "Send the body uncompressed.", "content_encoding")
+        return _head_too_large() if size > HEAD_LIMIT else self._judge_head(request)
+
+    def _judge_head(self, request: Request) -> Answer | None:
+        """An answer when the head says enough to refuse the request."""
+        if len(request.headers) > HEADERS_LIMIT:
+            return _head_too_large()
+        if len(request.target) > TARGET_LIMIT:
+            return _refusal(414, "The URL is too long.", "url_too_long")
+        if not request.target.startswith(b"/"):
+            return error_answer(Invalid("The request's target must be a path."))
+        if request.path in OPERATIONS:
+            if request.method != b"POST":
+                return _refusal(405, "Use POST.", "method", ((b"allow", b"POST"),))
+            if request.content_length is not None and request.content_length > self._worker.body_limit:
+                return self._too_large()
+        return None
+
+    def _too_large(self) -> Answer:
+        return error_answer(TooLarge(f"The body is larger than {self._worker.body_limit:,} bytes."))
+
+    # From request to answer
+
+    def _start(self, request: Request) -> None:
+        """Turn to a request whose head is whole."""
+        self._current = request
+        if request.refusal is not None:
+            self.answer(request.refusal)
+            return
+        if request.is_expecting and not request.is_complete and self._transport is not None:
+            self._transport.write(CONTINUE)
+        if request.operation is None and not self._worker.is_local(request):
+            self._uploading = self._handler = self._worker.forward(self, request)
+        elif request.is_complete:
+            self._serve(request)
+
+    def _serve(self, request: Request) -> None:
+        local = self._worker.local_answer(request)
+        if local is not None:
+            self.answer(local)
+            return
+        operation = request.operation
+        if operation is None:
+            self.answer(error_answer(NotFound(f"There is nothing at {request.path.decode('latin-1')!r}.")))
+            return
+        self._handler = self._worker.ask(self, request, operation)
+
+    def _refuse_now(self, answer: Answer) -> None:
+        """What came cannot be read on."""
+        self._parsing.refusal = answer
+        self._is_closing = True
+        if self._current is None:
+            self._current = self._parsing
+            self.answer(answer)
+        elif self._transport is not None:
+            self._transport.close()
+
+    def answer(self, answer: Answer) -> None:
+        """Send a whole answer."""
+        request = self._current
+        if self._transport is None or request is None:
+            return
+        self._is_closing = self._is_closing or not (request.is_complete and request.keeps_alive)
+        self._is_closing = self._is_closing or self._worker.is_draining
+        data = head(answer.status, answer.content_type, answer.headers, len(answer.body), closes=self._is_closing)
+        self._transport.write(data if request.method == b"HEAD" else data + answer.body)
+        self._done()
+
+    def begin(self, status: int, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Send the head of a streamed answer; an HTTP/1.0 caller gets it up to the end of the connection."""
+        request = self._current
+        if self._transport is None or request is None:
+            return
+        self._is_chunked = not request.is_old
+        self._is_closing = self._is_closing or request.is_old or not request.keeps_alive or self._worker.is_draining
+        headers = (*headers, (b"cache-control", b"no-cache"))
+        data = head(status, content_type, headers, None, closes=self._is_closing)
+        if self._is_chunked and self._is_closing:
+            data = data[:-2] + b"transfer-encoding: chunked\r\n\r\n"
+        self._transport.write(data)
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of a streamed answer."""
+        if self._transport is not None:
+            self._transport.write(chunk(data) if self._is_chunked else data)
+
+    def end(self, data: bytes) -> None:
+        """Send the last piece of a streamed answer."""
+        if self._transport is None:
+            return
+        if self._is_chunked:
+            self._transport.write(chunk(data) + LAST_CHUNK if data else LAST_CHUNK)
+        elif data:
+            self._transport.write(data)
+        self._done()
+
+    def relay(self, data: bytes) -> None:
+        """Send bytes of an answer that somebody else has framed."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def relayed(self, *, keeps_alive: bool) -> None:
+        """The relayed answer is over."""
+        request = self._current
+        if self._transport is None or request is None:
+            return
+        self._is_closing = self._is_closing or not (keeps_alive and request.keeps_alive and request.is_complete)
+        self._done()
+
+    def peer(self) -> str:
+        """The caller's address."""
+        name: object = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else ""  # pyright: ignore[reportUnknownArgumentType]  (host, port)
+
+    def abort(self) -> None:
+        """Let the caller see that the answer broke off."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Take no more bytes for now."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def _done(self) -> None:
+        """The answer is handed over: close, or turn to the next request."""
+        request, self._current = self._current, None
+        self._handler = self._uploading = None
+        self._since = self._worker.now()
+        self._paused_since = 0.0
+        if self._transport is None:
+            return
+        if not self._is_closing:
+            self._transport.resume_reading()
+            if self._waiting:
+                self._worker.loop.call_soon(self._next)
+        elif request is not None and request.is_complete:
+            self._transport.close()
+        else:
+            # Closing at once would reset the connection and take the answer away from a caller who is still sending.
+            self._is_lingering = True
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    def _next(self) -> None:
+        if self._waiting and self._current is None and self._transport is not None:
+            self._start(self._waiting.popleft())
+
+    # Time
+
+    def check(self, now: float) -> None:
+        """Close what stands idle or is slow on purpose; called a few times a second."""
+        if self._transport is None:
+            return
+        waited = now - self._since
+        if self._is_lingering:
+            if waited > LINGER_S:
+                self._transport.abort()
+        elif self._paused_since:
+            if now - self._paused_since > SLOW_READER_S:
+                self._transport.abort()
+        elif self._is_in_head:
+            if waited > HEAD_S:
+                self._refuse_now(_refusal(408, "The request's head did not come in time.", "timeout"))
+        elif self._current is None:
+            if waited > KEEP_ALIVE_S or self._worker.is_draining:
+                self._transport.close()
+        elif not self._current.is_complete and waited > BODY_IDLE_S and self._handler is None:
+            self._is_closing = True
+            self.answer(error_answer(TimedOut("The request's body did not come in time.")))
+
+
+def _refusal(status: int, message: str, code: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
+    return Answer(status, error_data(message, kind="invalid_request_error", code=code), headers=headers)
+
+
+def _head_too_large() -> Answer:
+    return _refusal(431, "The request's head is too large.", "head_too_large")

@@ -1,0 +1,224 @@
+"""What becomes of an upstream's answer: passed on as it streams, or gathered into one body."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from rondel.gateway.dataplane.events import DONE, DONE_EVENT, Events, data_of, event_of
+from rondel.gateway.dataplane.folding import Folded, fold
+from rondel.gateway.dataplane.guarding import StreamGuard, check_answer
+from rondel.gateway.dataplane.plan import Guard
+from rondel.gateway.dataplane.wire import error_data
+from rondel.gateway.models import Operation
+from rondel.gateway.ports import Decoder
+from rondel.telemetry.records import GuardVerdict
+
+ANSWER_LIMIT = 64 * 1024 * 1024
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_HAS_TEXT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
+_BROKEN = "The upstream ended its answer before it was whole."
+
+
+class Outcome(NamedTuple):
+    """The end of an answer. `data` is what is still to be sent: the last events of a stream, or the whole body.
+
+    `error` says why it is no good answer; then a gathered one may be asked for again.
+    """
+
+    data: bytes
+    folded: Folded
+    error: str = ""
+    is_truncated: bool = False
+    verdicts: tuple[GuardVerdict, ...] = ()
+    is_refused: bool = False
+    """A guardrail refused it, and no other try is wanted."""
+
+
+class Intake(Protocol):
+    """Takes an answer's body as it comes."""
+
+    has_text: bool
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes; give what may go to the caller now."""
+        ...
+
+    def end(self, failure: str = "") -> Outcome:
+        """The answer is over; `failure` says why, when it was not whole."""
+        ...
+
+
+class Relay:
+    """A stream on its way to a caller who asked for one: whole events, at once, byte for byte where nothing guards
+    them."""
+
+    def __init__(
+        self, operation: Operation, *, hides_usage: bool, guards: Sequence[Guard], decoder: Decoder | None = None
+    ) -> None:
+        self._operation, self._hides_usage, self._decoder = operation, hides_usage, decoder
+        self._guard = StreamGuard(guards) if guards else None
+        self._events = Events()
+        self._seen: list[bytes] = []
+        self._done = b""
+        self.has_text = False
+        self.refused = b""
+        """The stream's first event, when that is an error: nothing was passed on yet."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on."""
+        if self._decoder is not None:
+            data = self._decoder.feed(data)
+        events = self._events.feed(data)
+        return self._pass(events) if events else b""
+
+    def end(self, failure: str = "") -> Outcome:
+        """The last events, and what the whole stream amounts to."""
+        rest = self._decoder.end() if self._decoder is not None else b""
+        events = self._events.feed(rest)
+        left = self._events.end()
+        if left.strip() and not failure:
+            events.append(left + b"\n\n")
+        out = self._pass(events)
+        folded = fold(map(data_of, self._seen), self._operation)
+        is_truncated = bool(failure) or (not folded.is_done and not folded.is_finished)
+        error = failure or (_BROKEN if is_truncated else "")
+        verdicts: tuple[GuardVerdict, ...] = ()
+        if self._guard is not None:
+            out += self._note(self._guard.end())
+            refusal = self._guard.refusal()
+            verdicts = tuple(self._guard.verdicts())
+            error = error or refusal
+            folded = fold(map(data_of, self._seen), self._operation)
+        if folded.error:
+            return Outcome(out, folded, "The upstream broke off with an error.", is_truncated=True, verdicts=verdicts)
+        if error:
+            out += event_of(error_data(error, kind="server_error", code="stream_broken"))
+        else:
+            out += self._done or (b"" if folded.is_done else DONE_EVENT)
+        return Outcome(out, folded, error, is_truncated, verdicts)
+
+    def _pass(self, events: list[bytes]) -> bytes:
+        if events and not self._seen and b'"error"' in events[0]:
+            told = fold([data_of(events[0])], self._operation)
+            if told.error:
+                self.refused = told.error
+                return b""
+        if not self.has_text:
+            self.has_text = any(_HAS_TEXT.search(event) for event in events)
+        if self._guard is None and not self._hides_usage:
+            self._seen += events
+            return events[0] if len(events) == 1 else b"".join(events)
+        out: list[bytes] = []
+        for event in events:
+            if self._hides_usage and b'"usage"' in event and _NO_CHOICES.search(event):
+                self._seen.append(event)
+            elif self._guard is not None and data_of(event) == DONE:
+                self._seen.append(event)
+                self._done = event  # passed on only when the whole answer is found good
+            else:
+                out.append(self._note(self._guard.feed(event) if self._guard is not None else event))
+        return b"".join(out)
+
+    def _note(self, events: bytes) -> bytes:
+        if events:
+            self._seen += Events().feed(events) if self._guard is not None else (events,)
+        return events
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
+class _Body(msgspec.Struct):
+    id: str | None = None
+    model: str | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+    choices: list[_Choice] = []
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_body = msgspec.json.Decoder(_Body)
+
+
+class Gather:
+    """An answer for a caller who did not ask for a stream; one that comes as a stream is folded."""
+
+    def __init__(
+        self, operation: Operation, *, is_stream: bool, guards: Sequence[Guard], decoder: Decoder | None = None
+    ) -> None:
+        self._operation, self._is_stream, self._guards, self._decoder = operation, is_stream, guards, decoder
+        self._events = Events()
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.has_text = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Nothing goes on before the end."""
+        if self._decoder is not None:
+            data = self._decoder.feed(data)
+        self._size += len(data)
+        if self._size > ANSWER_LIMIT:
+            return b""
+        if self._is_stream:
+            events = self._events.feed(data)
+            self._parts += map(data_of, events)
+            if not self.has_text:
+                self.has_text = any(_HAS_TEXT.search(event) for event in events)
+        else:
+            self._parts.append(data)
+        return b""
+
+    def end(self, failure: str = "") -> Outcome:
+        """The whole body, after its guardrails."""
+        if self._decoder is not None:
+            self.feed(self._decoder.end())
+        folded = self._fold()
+        if not failure and self._size > ANSWER_LIMIT:
+            failure = f"The upstream's answer is longer than {ANSWER_LIMIT:,} bytes."
+        if not failure and folded.error:
+            failure = "The upstream answered with an error."
+        if not failure and (folded.damaged or not folded.body):
+            failure = "The upstream's answer is not JSON."
+        if not failure and self._is_stream and not folded.is_finished and not folded.is_done:
+            failure = _BROKEN
+        if failure:
+            return Outcome(b"", folded, failure, is_truncated=True)
+        if not self._guards:
+            return Outcome(folded.body, folded)
+        checked = check_answer(self._guards, folded.body)
+        return Outcome(
+            checked.value,
+            folded._replace(body=checked.value),
+            checked.refusal,
+            verdicts=tuple(checked.verdicts),
+            is_refused=bool(checked.refusal) and not checked.is_retried,
+        )
+
+    def _fold(self) -> Folded:
+        if self._is_stream:
+            left = self._events.end()
+            return fold([*self._parts, data_of(left + b"\n\n")] if left.strip() else self._parts, self._operation)
+        return read_body(b"".join(self._parts))
+
+
+def read_body(body: bytes) -> Folded:
+    """What an unstreamed answer tells of itself."""
+    try:
+        told = _body.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Folded(b"", "", "", "", b"", is_done=False, is_finished=False, error=b"", damaged=1)
+    usage, error = bytes(told.usage), bytes(told.error)
+    reasons = [choice.finish_reason for choice in told.choices]
+    return Folded(
+        body=body,
+        id=told.id or "",
+        model=told.model or "",
+        finish_reason=reasons[0] or "" if reasons else "",
+        usage=b"" if usage == b"null" else usage,
+        is_done=True,
+        is_finished=all(reasons),
+        error=b"" if error == b"null" else error,
+        damaged=0,
+    )

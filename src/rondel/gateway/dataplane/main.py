@@ -1,0 +1,139 @@
+"""One gateway worker: `python -m rondel.gateway.dataplane.main --data DIR --worker N --host 127.0.0.1 --port 8400`.
+
+Several workers listen on the same port (SO_REUSEPORT). SIGTERM drains: no new connection is taken, requests under way
+end, then the process does.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from rondel.clock import SystemClock
+from rondel.errors import RondelError
+from rondel.gateway.dataplane.caller import Caller
+from rondel.gateway.dataplane.snapshots import Snapshots
+from rondel.gateway.dataplane.spool import Spool
+from rondel.gateway.dataplane.worker import Worker
+from rondel.gateway.rules import internal_key
+from rondel.ids import Ids
+from rondel.storage.folder import Folder
+
+DRAIN_S = 30.0
+BACKLOG = 2048
+
+log = structlog.get_logger()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that shares its port with the other workers."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((host, port))
+    made.listen(BACKLOG)
+    made.setblocking(False)
+    return made
+
+
+async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: int, body_limit: int) -> None:
+    """Run one worker until it is told to stop."""
+    loop = asyncio.get_running_loop()
+    clock = SystemClock()
+    ids = Ids(clock)
+    worker = Worker(
+        number=number,
+        loop=loop,
+        clock=clock,
+        ids=ids,
+        spool=Spool(folder.spool, number, ids, loop),
+        server_socket=folder.socket,
+        secrets=folder.root / "secrets",
+        body_limit=body_limit,
+    )
+    snapshots = Snapshots(
+        path=folder.run / "snapshot.json",
+        socket=folder.socket,
+        key=internal_key(secret),
+        worker=number,
+        apply=worker.apply,
+    )
+    snapshots.load()
+    following = loop.create_task(snapshots.follow())
+    stopped = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopped.set)
+    made = listen(host, port)
+    server = await loop.create_server(lambda: Caller(worker), sock=made)
+    worker.sweep()
+    gc.freeze()  # what lives as long as the process is not looked at again
+    log.info("gateway worker listens", worker=number, host=host, port=made.getsockname()[1], pid=os.getpid())
+    await stopped.wait()
+    await _drain(worker, server)
+    following.cancel()
+    worker.stop()
+    log.info("gateway worker stopped", worker=number)
+
+
+async def _drain(worker: Worker, server: asyncio.Server) -> None:
+    """Take nothing new, and let what is under way end."""
+    worker.is_draining = True
+    server.close()
+    deadline = worker.now() + DRAIN_S
+    while worker.callers and worker.now() < deadline:
+        await asyncio.sleep(0.05)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="rondel.gateway.dataplane.main", description="One gateway worker.")
+    parser.add_argument("--data", type=Path, required=True, help="the data folder")
+    parser.add_argument("--worker", type=int, default=0, help="this worker's number")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--port", type=int, default=8400, help="the port to listen on; 0 takes a free one")
+    parser.add_argument("--body-limit", type=int, default=32 * 1024 * 1024, help="bytes of the largest request body")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a worker; the exit code."""
+    options = parse(arguments)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    folder = Folder(options.data)
+    folder.prepare()
+    try:
+        uvloop.run(
+            serve(
+                folder=folder,
+                secret=folder.secret(os.environ.get("RONDEL_SECRET", "")),
+                number=options.worker,
+                host=options.host,
+                port=options.port,
+                body_limit=options.body_limit,
+            )
+        )
+    except (OSError, RondelError) as error:
+        log.error("gateway worker cannot run", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
