@@ -301,7 +301,7 @@ def assemble(draft: Draft, base: Release | None, find: Find) -> Assembled:
         model = one(call, "model")
         if model is None:
             raise Invalid(
-                f"Release {draft.name!r} names no 'model', and route {draft.route!r} has no live release to take it from."
+                f"Release {draft.name!r} names no 'model', and nothing is live on {draft.route!r} to take it from."
             )
         if "guardrails" in call.parts:
             guardrails = tuple(

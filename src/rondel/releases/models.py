@@ -125,9 +125,10 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     promote_by_itself: bool = True
     """Go live once every limit holds; otherwise a person promotes."""
-    latency_cap_ms: float = 60_000.0
-    """Slower answers count as this; fixed when the rollout starts."""
-    cost_cap_nano: float = 100_000_000.0
+    latency_cap_ms: float | None = None
+    """Slower answers count as this. Fixed when the rollout starts, from what live did before, if not given."""
+    cost_cap_nano: float | None = None
+    """Dearer answers count as this; as above."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from rondel.errors import Conflict
-from rondel.money import usd
+from rondel.money import NANO, usd
 from rondel.releases.models import (
     Choice,
     Limits,
@@ -59,6 +60,11 @@ RULES_VERSION = 1
 """Raise it whenever `judge` could choose differently for the same answers; looks keep it in their rule hash."""
 
 MISMATCH_ALPHA = 0.001
+LATENCY_CAP_MS = 60_000.0
+COST_CAP_NANO = 0.1 * NANO
+"""Caps where nothing was known of live when the rollout started."""
+CAP_ROOM = 3.0
+"""Caps lie at this multiple of what 95 % of the live answers stayed under before."""
 _MINUS = "−"
 
 
@@ -171,9 +177,9 @@ def measure_all(counted: Sequence[Seen], plan: Plan, *, role: Role) -> tuple[Mea
     ttft = [(seen, seen.ttft_ms) for seen in in_order if seen.ttft_ms is not None]
     cost = [(seen, float(seen.cost_nano)) for seen in in_order if seen.cost_nano is not None]
     for name, unit, values, cap, limit in (
-        ("Latency", Unit.MILLISECONDS, latency, plan.latency_cap_ms, limits.latency_ratio),
-        ("First token", Unit.MILLISECONDS, ttft, plan.latency_cap_ms, None),
-        ("Cost per answer", Unit.NANO_USD, cost, plan.cost_cap_nano, limits.cost_ratio),
+        ("Latency", Unit.MILLISECONDS, latency, plan.latency_cap_ms or LATENCY_CAP_MS, limits.latency_ratio),
+        ("First token", Unit.MILLISECONDS, ttft, plan.latency_cap_ms or LATENCY_CAP_MS, None),
+        ("Cost per answer", Unit.NANO_USD, cost, plan.cost_cap_nano or COST_CAP_NANO, limits.cost_ratio),
     ):
         rows.append(_relative(name, unit, values, cap=cap, limit=limit, alpha=limits.alpha, bar=bar, role=role))
     return tuple(rows)
@@ -351,6 +357,15 @@ def find_mismatch(counted: Sequence[Seen]) -> str | None:
     if log_e < math.log(1 / MISMATCH_ALPHA):
         return None
     return f"{canary} of {total} conversations reached the canary where {planned:.0f} were planned"
+
+
+def with_caps(plan: Plan, latencies_ms: Sequence[float], costs_nano: Sequence[float]) -> Plan:
+    """The plan with the caps it leaves open, from what live answered before the rollout."""
+    latency = CAP_ROOM * float(np.quantile(latencies_ms, 0.95)) if latencies_ms else None
+    cost = CAP_ROOM * float(np.quantile(costs_nano, 0.95)) if costs_nano else None
+    return replace(
+        plan, latency_cap_ms=plan.latency_cap_ms or latency or None, cost_cap_nano=plan.cost_cap_nano or cost or None
+    )
 
 
 class CanarySize(NamedTuple):

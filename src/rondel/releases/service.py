@@ -3,6 +3,7 @@
 import builtins
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from rondel.audit.service import Audit
 from rondel.errors import Conflict, Forbidden, Invalid, NeedsApproval, NotFound, did_you_mean
@@ -275,6 +276,7 @@ class Releases:
         check_move(release.name, release.stage, to)
         if running is not None:
             self._end(tx, scope, running, f"followed by {role.value}")
+        asked = plan or (running.plan if running else release.plan)
         rollout = Rollout(
             id=self._ids.new("rol"),
             route=release.route,
@@ -283,7 +285,7 @@ class Releases:
             role=role,
             step=0,
             salt=self._ids.secret(8),
-            plan=plan or (running.plan if running else release.plan),
+            plan=self._watching.with_caps(scope, release.route, pointer.release_id, asked),
             state=RolloutState.RUNNING,
             started_at=tx.now(),
             step_at=tx.now(),
@@ -361,6 +363,21 @@ class Releases:
         self._move(tx, scope, actor, release, Stage.ROLLED_BACK, reason)
         return self._move(tx, scope, actor, good, Stage.LIVE, f"back again: {release.name!r} was rolled back")
 
+    def give_way(self, tx: Tx, scope: Scope, actor: Actor, route: str, release_id: str, reason: str) -> Release | None:
+        """Roll back what broke a limit on `route`: this release, or (when it is empty) the one on its way, else live.
+
+        None when that gets no traffic any more, or there is nothing to go back to.
+        """
+        tx.lock(f"route {scope.project_id} {scope.environment} {route}")
+        pointer, rollout = self._store.live(tx, scope, route), self._store.running(tx, scope, route)
+        on_its_way = rollout.release_id if rollout else None
+        broken = release_id or on_its_way or (pointer.release_id if pointer else "")
+        if broken and broken == on_its_way:
+            return self.roll_back(tx, scope, actor, broken, reason=reason)
+        if pointer is not None and broken == pointer.release_id and pointer.previous_id:
+            return self.roll_back(tx, scope, actor, broken, reason=reason)
+        return None
+
     def _good_before(self, tx: Tx, scope: Scope, release: Release) -> builtins.list[Release]:
         """Retired releases of the route that were live before `release`, the last one first."""
         retired = self._store.list(tx, scope, route=release.route, stage=Stage.RETIRED)
@@ -410,9 +427,16 @@ class Releases:
 
     # Watching
 
-    def observe(self, scope: Scope, rollout: Rollout) -> Sequence[Observation]:
-        """The answers of both arms since the rollout began, oldest first; outside any transaction."""
-        return self._watching.observe(scope, rollout)
+    def observe(self, scope: Scope, rollout: Rollout, known_to: datetime | None = None) -> Sequence[Observation]:
+        """The answers of both arms since the rollout began, oldest first; outside any transaction.
+
+        With `known_to` (see `known_to`), those before it are left out as soon as no score is awaited for them.
+        """
+        return self._watching.observe(scope, rollout, known_to=known_to)
+
+    def known_to(self, tx: Tx, rollout: Rollout) -> datetime | None:
+        """The time of the newest answer that was taken in."""
+        return self._store.last_seen_at(tx, rollout.id)
 
     def check(self, tx: Tx, scope: Scope, route: str, observed: Sequence[Observation] | None = None) -> Verdict | None:
         """Look at the route's rollout and do what the verdict says; None when there is none.
@@ -423,9 +447,9 @@ class Releases:
         rollout = self._store.running(tx, scope, route)
         if rollout is None:
             return None
-        verdict = self._watching.look(
-            tx, scope, rollout, self.observe(scope, rollout) if observed is None else observed
-        )
+        if observed is None:
+            observed = self.observe(scope, rollout, self.known_to(tx, rollout))
+        verdict = self._watching.look(tx, scope, rollout, observed)
         self._act(tx, scope, rollout, verdict)
         return verdict
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -273,12 +274,10 @@ class ReleaseStore:
         rows = tx.execute(query).mappings()
         return {(row["trace_id"], row["response_id"], row["is_canary"]): _seen(row) for row in rows}
 
-    def last_seen_at(self, tx: Tx, scope: Scope, rollout_id: str) -> Any:
+    def last_seen_at(self, tx: Tx, rollout_id: str) -> datetime | None:
         """The time of the newest answer; None before the first."""
         columns = ROLLOUT_ANSWERS.c
-        query = select(func.max(columns.at, type_=Instant)).where(
-            _in(ROLLOUT_ANSWERS, scope), columns.rollout_id == rollout_id
-        )
+        query = select(func.max(columns.at, type_=Instant)).where(columns.rollout_id == rollout_id)
         return tx.execute(query).scalar()
 
     def add_look(self, tx: Tx, scope: Scope, look: Look) -> None:

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from rondel.audit.service import Audit
 from rondel.identity.models import system
 from rondel.ids import Ids
-from rondel.releases.models import Choice, Look, Role, Rollout, Seen, Verdict
+from rondel.releases.models import Choice, Look, Plan, Role, Rollout, Seen, Verdict
 from rondel.releases.ports import Observations
-from rondel.releases.rules import judge, rule_hash
+from rondel.releases.rules import judge, rule_hash, with_caps
 from rondel.releases.store import ReleaseStore
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
@@ -41,6 +41,12 @@ class Watching:
             score_name=rollout.plan.score,
             limit=50_000,
         )
+
+    def with_caps(self, scope: Scope, route: str, live_id: str, plan: Plan) -> Plan:
+        """The plan with its caps, from the newest answers of the live release."""
+        before = self._observations.observations(scope, route=route, release_ids=[live_id], limit=500)
+        latencies = [row.latency_ms for row in before if row.ok]
+        return with_caps(plan, latencies, [float(row.cost_nano) for row in before if row.cost_nano is not None])
 
     def look(self, tx: Tx, scope: Scope, rollout: Rollout, observed: Sequence[Observation]) -> Verdict:
         """Take in what is new, judge all of it, and write the look down if it says something."""
