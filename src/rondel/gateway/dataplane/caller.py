@@ -121,7 +121,7 @@ class Caller(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the protocol's signature
         """It is gone, and with it every reason to go on."""
         self._transport = None
-        self._worker.callers.discard(self)
+        self._worker.left(self)
         handler, self._handler, self._uploading = self._handler, None, None
         self._waiting.clear()
         if handler is not None:

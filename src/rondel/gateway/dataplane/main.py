@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -86,11 +87,10 @@ async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: 
 
 async def _drain(worker: Worker, server: asyncio.Server) -> None:
     """Take nothing new, and let what is under way end."""
-    worker.is_draining = True
     server.close()
-    deadline = worker.now() + DRAIN_S
-    while worker.callers and worker.now() < deadline:
-        await asyncio.sleep(0.05)
+    worker.drain()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(worker.is_empty.wait(), DRAIN_S)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

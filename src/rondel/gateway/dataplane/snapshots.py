@@ -80,9 +80,9 @@ class Snapshots:
         """The next snapshot; None when nothing has changed for a while."""
         reader, writer = await asyncio.open_unix_connection(str(self._socket))
         try:
-            target = f"/internal/snapshot?after={self._version}"
-            head = f"GET {target} HTTP/1.1\r\nhost: rondel\r\nconnection: close\r\nauthorization: Bearer {self._key}\r\n\r\n"
-            writer.write(head.encode())
+            line = f"GET /internal/snapshot?after={self._version} HTTP/1.1\r\n"
+            headers = f"host: rondel\r\nconnection: close\r\nauthorization: Bearer {self._key}\r\n\r\n"
+            writer.write((line + headers).encode())
             answer = _Collected()
             while not answer.is_whole and (data := await reader.read(1 << 16)):
                 answer.parser.feed_data(data)

@@ -57,6 +57,7 @@ class Worker:
         self.exchanges: set[Exchange] = set()
         self.retries = RetryBudget()
         self.is_draining = False
+        self.is_empty = asyncio.Event()
         self._requests = self._refused = self._shadows = self._shadows_shed = 0
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -81,6 +82,18 @@ class Worker:
             for endpoint in self.plan.endpoints().values():
                 endpoint.trim()
         self._sweeping = self.loop.call_later(SWEEP_S, self.sweep)
+
+    def drain(self) -> None:
+        """Let connections end with the request that is under way; `is_empty` tells when the last one has."""
+        self.is_draining = True
+        self.left(None)
+
+    def left(self, caller: Caller | None) -> None:
+        """A connection is gone."""
+        if caller is not None:
+            self.callers.discard(caller)
+        if self.is_draining and not self.callers:
+            self.is_empty.set()
 
     def stop(self) -> None:
         """Sweep no more and write what is left."""
