@@ -12,7 +12,11 @@ from enum import StrEnum
 import msgspec
 
 from rondel.events import Event
+from rondel.spend.models import ModelPrice
 from rondel.telemetry.records import ArmStage
+
+Fields = dict[str, msgspec.Raw]
+"""The top level of a JSON object; every value keeps its bytes."""
 
 
 class Operation(StrEnum):
@@ -39,16 +43,6 @@ class OnFailure(StrEnum):
     PASS = "pass"  # noqa: S105  a word, not a password
     RETRY = "retry"
     ERROR = "error"
-
-
-class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """Integer nano-USD for a million tokens of each bucket. A cache price of None is the price of plain input."""
-
-    input_nano: int
-    output_nano: int
-    cache_read_nano: int | None = None
-    cache_write_nano: int | None = None
-    version: str = ""
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +89,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     connection_id: str
     model: str
     body: dict[str, msgspec.Raw] = {}
-    price: Price | None = None
+    price: ModelPrice | None = None
+    problem: str = ""
+    """Why it cannot be called now; then `connection_id` leads nowhere."""
 
 
 class PromptMessage(msgspec.Struct, frozen=True):
@@ -176,8 +172,8 @@ class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the routes it may call; empty is all of its project."""
     limits: Limits = Limits()
     expires_at_ns: int | None = None
-    is_internal: bool = False
-    """One of ours (evaluations, judges): it may call a release by id and says whose request it is in headers."""
+    calls_releases: bool = False
+    """Whether it may name a release by its id, live or not, as evaluations do."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,7 @@ socket."""
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from rondel.gateway.models import Operation
-from rondel.gateway.rules import Fields
+from rondel.gateway.models import Fields, Operation
 from rondel.plugins import Plugins
 from rondel.telemetry.records import TokenCounts
 

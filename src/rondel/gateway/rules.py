@@ -10,8 +10,10 @@ import msgspec
 
 from rondel.chat import Message
 from rondel.errors import Invalid
-from rondel.gateway.models import Arm, Capture, Operation, Price, ReleaseCall, Route
+from rondel.gateway.models import Arm, Capture, Fields, Operation, ReleaseCall, Route
 from rondel.prompts.rules import render, variables_of
+from rondel.spend.models import ModelPrice
+from rondel.spend.rules import cost_nano as price_tokens
 from rondel.telemetry.records import ArmStage, TokenCounts
 
 MILLION = 1_000_000
@@ -26,9 +28,6 @@ FIRST_REST_S = 1.0
 LONGEST_REST_S = 30.0
 BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 2.0
-
-Fields = dict[str, msgspec.Raw]
-"""The top level of a JSON object; every value keeps its bytes."""
 
 _fields = msgspec.json.Decoder(Fields)
 _json = msgspec.json.Encoder()
@@ -351,20 +350,19 @@ def total_tokens(tokens: TokenCounts) -> int:
     )
 
 
-def cost_nano(price: Price | None, tokens: TokenCounts | None) -> int | None:
-    """Integer nano-USD, rounded half up; None when the price or the tokens are unknown."""
+def cost_nano(price: ModelPrice | None, tokens: TokenCounts | None) -> int | None:
+    """Integer nano-USD; None when the price or the tokens are unknown."""
     if price is None or tokens is None or tokens.estimated:
         return None
-    plain = price.input_nano
-    read = plain if price.cache_read_nano is None else price.cache_read_nano
-    write = plain if price.cache_write_nano is None else price.cache_write_nano
-    total = (
-        (tokens.input_uncached + tokens.audio_in + tokens.image_in) * plain
-        + tokens.cache_read * read
-        + tokens.cache_write * write
-        + (tokens.output_text + tokens.reasoning + tokens.audio_out) * price.output_nano
+    return price_tokens(
+        price,
+        input_uncached=tokens.input_uncached + tokens.image_in,
+        cache_read=tokens.cache_read,
+        cache_write=tokens.cache_write,
+        output=tokens.output_text + tokens.reasoning,
+        audio_in=tokens.audio_in,
+        audio_out=tokens.audio_out,
     )
-    return (total + MILLION // 2) // MILLION
 
 
 class Estimate(NamedTuple):
@@ -374,7 +372,7 @@ class Estimate(NamedTuple):
     nano: int
 
 
-def estimate(body_bytes: int, max_tokens: int | None, price: Price | None) -> Estimate:
+def estimate(body_bytes: int, max_tokens: int | None, price: ModelPrice | None) -> Estimate:
     """Guess before the call; a quarter of the bytes go in, `max_tokens` come out."""
     given, made = body_bytes // BYTES_PER_TOKEN + 1, DEFAULT_ANSWER_TOKENS if max_tokens is None else max_tokens
     nano = 0 if price is None else (given * price.input_nano + made * price.output_nano) // MILLION + 1

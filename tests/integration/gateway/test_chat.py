@@ -4,7 +4,7 @@ import httpx
 import openai
 import pytest
 
-from rondel.gateway.models import Price
+from rondel.spend.models import ModelPrice
 from tests.integration.gateway.gateway import KEY, Gateway, release, route, target
 from tests.integration.gateway.upstream import Upstream
 
@@ -12,7 +12,7 @@ ASK = [{"role": "user", "content": "hello there"}]
 
 
 def test_a_chat_is_answered_and_recorded(gateway: Gateway, upstream: Upstream) -> None:
-    price = Price(input_nano=1_000_000_000, output_nano=4_000_000_000, cache_read_nano=100_000_000, version="p1")
+    price = ModelPrice(input_nano=1_000_000_000, output_nano=4_000_000_000, cache_read_nano=100_000_000, version="p1")
     gateway.write(releases=(release("live", target(price=price)),))
     gateway.start()
     answer = gateway.client().chat.completions.with_raw_response.create(

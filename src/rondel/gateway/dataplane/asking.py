@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from rondel.errors import NotFound, Unavailable
 from rondel.gateway.dataplane.limits import Meter, Reservation
 from rondel.gateway.dataplane.plan import Plan
-from rondel.gateway.models import Operation, ReleaseCall, Route, VirtualKey
+from rondel.gateway.models import Fields, Operation, ReleaseCall, Route, VirtualKey
 from rondel.gateway.rules import (
     Choice,
-    Fields,
     Head,
     Unit,
     choose,

@@ -18,7 +18,7 @@ from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
 from rondel.gateway.dataplane.upstream import Dial, Endpoint, Line
 from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answer, error_data, error_type
-from rondel.gateway.models import Operation, ReleaseCall, Target
+from rondel.gateway.models import Fields, Operation, ReleaseCall, Target
 from rondel.gateway.ports import Call, Capability
 from rondel.gateway.rules import (
     LONGEST_REST_S,
@@ -160,7 +160,8 @@ class Exchange:
             problem = f"Every target of {self.asked.name!r} rests after failures. Try again in {seconds} s."
             self._refuse(Unavailable(problem), retry_after_s=min(waits))
         else:
-            why = " ".join(self.asked.plan.problems) or "it has none."
+            problems = [target.problem for _, target in self._candidates if target.problem] or self.asked.plan.problems
+            why = " ".join(problems) or "it has none."
             problem = f"No target of {self.asked.name!r} can be called: {why}"
             self._refuse(Unavailable(problem))
 

@@ -12,8 +12,8 @@ import msgspec
 
 from rondel.gateway.dataplane.events import DONE, data_of, event_of
 from rondel.gateway.dataplane.plan import Guard
-from rondel.gateway.models import OnFailure
-from rondel.gateway.rules import Fields, raw
+from rondel.gateway.models import Fields, OnFailure
+from rondel.gateway.rules import raw
 from rondel.guardrails.models import Capability, Verdict
 from rondel.guardrails.ports import TextCheck
 from rondel.telemetry.records import GuardVerdict

@@ -69,7 +69,7 @@ class Plan:
         return key
 
     def find(self, key: VirtualKey, name: str) -> Found:
-        """What `name` stands for: a route, `connection/model`, or for our own keys a release's id.
+        """What `name` stands for: a route, `connection/model`, or for some keys a release's id.
 
         Raises:
             NotFound: nothing is called that.
@@ -81,7 +81,7 @@ class Plan:
                 raise Forbidden(f"The key may not call route {name!r}: it is for {', '.join(key.routes)}.")
             return Found(route, None)
         if not key.routes:
-            release = self._releases.get(name) if key.is_internal else None
+            release = self._releases.get(name) if key.calls_releases else None
             found = self._plain.get((key.id, name)) or self._single(key, name, release)
             if found is not None:
                 return found

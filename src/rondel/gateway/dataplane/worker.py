@@ -28,7 +28,7 @@ SWEEP_S = 0.25
 SHADOW_LIMIT = 64
 """Shadows under way in one worker; beyond that a request gets none."""
 
-_LOCAL = frozenset({b"/healthz", b"/readyz", b"/metrics"})
+_LOCAL = frozenset({b"/livez", b"/readyz", b"/metrics"})
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 _encode = msgspec.json.Encoder().encode
 
@@ -119,7 +119,7 @@ class Worker:
 
     def local_answer(self, request: Request) -> Answer | None:
         """The answer to a request that needs no model; None when it does."""
-        if request.path == b"/healthz":
+        if request.path == b"/livez":
             return Answer(200, b'{"status":"ok"}')
         if request.path == b"/readyz":
             is_ready = self.plan is not None and not self.is_draining
