@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple, cast
@@ -16,6 +17,7 @@ from rondel.releases.ports import Part
 RELEASE_KEYS = ("name", "route", "note", "policy", "extends", "calls", "components", "code", "rollout")
 CALL_KEYS = ("model", "adapter", "prompt", "parameters", "guardrails", "tools", "response_schema")
 SINGLE_CALL = "answer"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,9 @@ def read_release(document: object, *, route: str | None = None) -> Draft:
         if key not in RELEASE_KEYS + CALL_KEYS:
             raise Invalid(f"A release has no field {key!r}. {did_you_mean(str(key), RELEASE_KEYS + CALL_KEYS)}")
     name, on = _text(found, "name"), _text(found, "route", default=route)
+    for what, one in (("name", name), ("route", on)):
+        if not NAME.fullmatch(one):
+            raise Invalid(f"{what!r} {one!r} of the release must be letters, digits and . _ - (at most 100).")
     own = {key: found[key] for key in CALL_KEYS if key in found}
     if "calls" in found and own:
         raise Invalid(f"Release {name!r} has both 'calls' and {min(own)!r}: put the latter into its call.")

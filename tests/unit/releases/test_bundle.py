@@ -93,6 +93,7 @@ def test_a_release_takes_over_what_it_does_not_say() -> None:
     ("text", "sentence"),
     [
         ("[1]", "is not a mapping"),
+        ("{name: a/b, route: r, model: a/b}", "letters, digits"),
         ("{route: r, model: a/b}", "lacks 'name'"),
         ("{name: x, route: r, modle: a/b}", "Did you mean 'model'?"),
         ("{name: x, route: r, model: 3}", "must be a reference such as 'local/smollm2', not int"),

@@ -1,0 +1,338 @@
+"""`rondel release`: from a file to live, and back."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import cyclopts
+import yaml
+
+from rondel.client.http import Api
+from rondel.errors import GateRefused, Invalid, NeedsApproval, NotFound
+from rondel.terminal import done, emit, table
+
+LOOKS = {
+    "Look": "number",
+    "When": "at",
+    "Live": "n_live",
+    "Canary": "n_canary",
+    "Difference": "estimate",
+    "Low": "low",
+    "High": "high",
+    "e": "e_value",
+    "Choice": "choice",
+}
+
+
+def group(connect: Callable[[], Api]) -> cyclopts.App:
+    """The commands of releases."""
+    app = cyclopts.App(name="release", help="Releases: gate, approve, canary, promote, roll back.")
+    _reading(app, connect)
+    _making(app, connect)
+    _judging(app, connect)
+    _moving(app, connect)
+    app.command(_policies(connect))
+    return app
+
+
+def read_document(file: Path) -> dict[str, Any]:
+    """A YAML or JSON file that holds a mapping.
+
+    Raises:
+        NotFound, Invalid: there is no such file, or it is no mapping; one sentence.
+    """
+    if not file.is_file():
+        raise NotFound(f"There is no file {str(file)!r}.")
+    try:
+        document = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Invalid(f"{str(file)!r} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(document, dict):
+        raise Invalid(f"{str(file)!r} must hold a mapping.")
+    return cast("dict[str, Any]", document)
+
+
+def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command(name="list")
+    def list_(*, route: str | None = None, stage: str | None = None, json: bool = False) -> None:
+        """Releases, newest first.
+
+        Parameters
+        ----------
+        route
+            Only of this route.
+        stage
+            Only in this stage, such as `canary`.
+        json
+            For machines.
+        """
+        found = connect().get("/api/v1/releases", route=route, stage=stage)
+        columns = {"Name": "name", "Route": "route", "Stage": "stage", "By": "author_name", "Moved": "moved_at"}
+        _print(found, columns, json=json, empty="No release yet: write one with 'rondel release create FILE.yaml'.")
+
+    @app.command
+    def show(name: str, *, json: bool = False) -> None:
+        """A release: its parts, how it got where it is, and its limits."""
+        found = connect().get(f"/api/v1/releases/{name}")
+        if json:
+            emit(found)
+            return
+        table([found], {"Release": "name", "Route": "route", "Stage": "stage", "Digest": "digest"}, empty="")
+        table(found["components"], {"Part": "name", "Kind": "kind", "Is": "ref"}, empty="")
+        table(found["moves"], {"When": "at", "To": "moved_to", "By": "actor", "Why": "reason"}, empty="Not moved yet.")
+        if found["verdict"]:
+            columns = {"Measure": "name", "Live": "live", "Canary": "canary", "Difference": "difference"}
+            columns |= {"Low": "low", "High": "high", "Limit": "limit", "Verdict": "state"}
+            table(found["verdict"]["measures"], columns, empty="")
+
+    @app.command
+    def evidence(name: str, *, json: bool = False) -> None:
+        """What is known about a release."""
+        found = connect().get(f"/api/v1/releases/{name}/evidence")
+        columns = {"Evidence": "name", "Value": "value", "Low": "low", "High": "high", "n": "n", "From": "producer"}
+        _print(found, columns, json=json, empty=f"None yet: 'rondel release record {name} data.leaked 0 --n 100'.")
+
+    @app.command
+    def changes(name: str, *, against: str | None = None, json: bool = False) -> None:
+        """What is other than in another release (by default the one it is compared with)."""
+        found = connect().get(f"/api/v1/releases/{name}/changes", against=against)
+        _print(found, {"Part": "name", "Change": "sentence"}, json=json, empty="Nothing to compare.")
+
+    @app.command
+    def watch(name: str, *, json: bool = False) -> None:
+        """Look at its rollout now, and show every look so far."""
+        api = connect()
+        verdict = api.post(f"/api/v1/releases/{name}/check")
+        looks = api.get(f"/api/v1/releases/{name}/looks")
+        if json:
+            emit({"verdict": verdict, "looks": looks})
+            return
+        table(looks[-20:], LOOKS, empty="No look yet: start it with 'rondel release canary NAME'.")
+        if verdict:
+            table([verdict], {"Choice": "choice", "Why": "reason"}, empty="")
+
+    @app.command
+    def replay(name: str, *, json: bool = False) -> int:
+        """Judge every look again from the answers it knew; exit code 1 if one comes out otherwise."""
+        found = connect().get(f"/api/v1/releases/{name}/replay")
+        columns = {"Look": "number", "Choice": "choice", "Replayed": "replayed", "Same": "same"}
+        _print(found, columns, json=json, empty="No look yet.")
+        return 0 if all(look["same"] for look in found) else 1
+
+    @app.command
+    def size(name: str, *, effect: float, spread: float = 0.3, json: bool = False) -> None:
+        """How many answers its canary needs.
+
+        Parameters
+        ----------
+        name
+            The release.
+        effect
+            The difference in quality that is expected, such as -0.2.
+        spread
+            The standard deviation of one answer's score.
+        json
+            For machines.
+        """
+        found = connect().get(f"/api/v1/releases/{name}/size", expected_effect=effect, spread=spread)
+        _print(
+            found, {"Canary answers": "canary_answers", "Requests": "requests", "Why": "sentence"}, json=json, empty=""
+        )
+
+
+def _making(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def create(file: Path, *, json: bool = False) -> None:
+        """Make a release from a YAML file.
+
+        Parameters
+        ----------
+        file
+            The release file: name, route, model, prompt, parameters and so on.
+        json
+            For machines.
+        """
+        api = connect()
+        made = api.post("/api/v1/releases", read_document(file))
+        if json:
+            emit(made)
+            return
+        _told(api, made, f"Made release {made['name']} ({made['id']}).", f"rondel release gate {made['name']}")
+
+    @app.command
+    def record(
+        name: str,
+        what: str,
+        value: float,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        n: int = 0,
+        artifact: str = "",
+        json: bool = False,
+    ) -> None:
+        """Enter a measured value as evidence, such as `data.leaked 0`.
+
+        Parameters
+        ----------
+        name
+            The release.
+        what
+            The evidence's name, as the policy asks for it.
+        value
+            What was measured.
+        low
+            The lower end of its 95 % interval.
+        high
+            The upper end.
+        n
+            On how many items.
+        artifact
+            The sha256 or id of what it was computed from.
+        json
+            For machines.
+        """
+        api = connect()
+        body = {"name": what, "value": value, "low": low, "high": high, "n": n, "artifact": artifact}
+        made = api.post(f"/api/v1/releases/{name}/evidence", body)
+        if json:
+            emit(made)
+            return
+        url = f"{api.base_url}/releases/{name}"
+        done(f"Recorded {made['name']} ({made['id']}).", url=url, then=f"rondel release gate {name}")
+
+
+def _judging(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def gate(name: str, *, override: str = "", json: bool = False) -> None:
+        """Judge the evidence by the policy; exit code 4 if it is refused.
+
+        Parameters
+        ----------
+        name
+            The release.
+        override
+            An administrator's written reason to pass a failed gate, where the policy allows that.
+        json
+            For machines.
+        """
+        api = connect()
+        verdict = api.post(f"/api/v1/releases/{name}/gate", {"override": override})
+        if json:
+            emit(verdict)
+        else:
+            table(verdict["checks"], {"Evidence": "evidence", "Outcome": "state", "Why": "reason"}, empty="")
+        if not verdict["passed"] and not verdict["overridden"]:
+            raise GateRefused(f"Release {name!r}: {verdict['reason']}.")
+        if not json:
+            done("The gate is passed.", url=f"{api.base_url}/releases/{name}", then=f"rondel release approve {name}")
+
+    @app.command
+    def approve(name: str, *, refuse: bool = False, comment: str = "", json: bool = False) -> None:
+        """Approve (or refuse) what the gate concluded; exit code 5 if more approvals are needed."""
+        api = connect()
+        body = {"decision": "refused" if refuse else "approved", "comment": comment}
+        verdict = api.post(f"/api/v1/releases/{name}/approve", body)
+        if json:
+            emit(verdict)
+        if not verdict["granted"] and not verdict["refused"]:
+            raise NeedsApproval(f"Release {name!r} {verdict['reason']}.")
+        if not json:
+            then = f"rondel release {'show' if verdict['refused'] else 'canary'} {name}"
+            done(f"Release {name}: {verdict['reason']}.", url=f"{api.base_url}/releases/{name}", then=then)
+
+
+def _moving(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    def move(name: str, verb: str, body: dict[str, Any], then: str, *, json: bool) -> None:
+        api = connect()
+        moved = api.post(f"/api/v1/releases/{name}/{verb}", body)
+        if json:
+            emit(moved)
+            return
+        release = moved["release"]
+        parts = ", ".join(f"{arm['release_id']} {arm['role']} {arm['weight']:.0%}" for arm in moved["arms"])
+        _told(
+            api, release, f"Release {release['name']} is {release['stage']}. Route {release['route']}: {parts}.", then
+        )
+
+    def plan(file: Path | None) -> dict[str, Any]:
+        return {"rollout": read_document(file)} if file else {}
+
+    @app.command
+    def shadow(name: str, *, rollout: Path | None = None, json: bool = False) -> None:
+        """Copy a share of the traffic to it; nobody sees its answers."""
+        move(name, "shadow", plan(rollout), f"rondel release watch {name}", json=json)
+
+    @app.command
+    def canary(name: str, *, rollout: Path | None = None, json: bool = False) -> None:
+        """Give it the first share of its ladder; then it goes up, live or back by itself."""
+        move(name, "canary", plan(rollout), f"rondel release watch {name}", json=json)
+
+    @app.command
+    def promote(name: str, *, reason: str = "", json: bool = False) -> None:
+        """Make it live now."""
+        move(name, "promote", {"reason": reason}, f"rondel release show {name}", json=json)
+
+    @app.command
+    def rollback(name: str, *, reason: str = "", json: bool = False) -> None:
+        """Take it out of traffic in one step."""
+        move(name, "rollback", {"reason": reason}, f"rondel release show {name}", json=json)
+
+    @app.command
+    def hold(name: str, *, reason: str = "", json: bool = False) -> None:
+        """Let it go no further for now; harm still rolls it back."""
+        move(name, "hold", {"reason": reason}, f"rondel release resume {name}", json=json)
+
+    @app.command
+    def resume(name: str, *, json: bool = False) -> None:
+        """Go on after a hold."""
+        move(name, "resume", {}, f"rondel release watch {name}", json=json)
+
+    @app.command
+    def retire(name: str, *, reason: str = "", json: bool = False) -> None:
+        """Put away a release that gets no traffic."""
+        move(name, "retire", {"reason": reason}, "rondel release list", json=json)
+
+
+def _policies(connect: Callable[[], Api]) -> cyclopts.App:
+    app = cyclopts.App(name="policy", help="What releases need before traffic reaches them.")
+
+    @app.command(name="list")
+    def list_(*, json: bool = False) -> None:
+        """Every policy."""
+        found = connect().get("/api/v1/policies")
+        columns = {"Name": "name", "Version": "version", "Approvals": "approvals_needed"}
+        _print(
+            found, columns | {"Self-approval": "allow_self_approval", "Override": "allow_override"}, json=json, empty=""
+        )
+
+    @app.command
+    def show(name: str = "default") -> None:
+        """A policy, in the shape that `save` reads."""
+        emit(connect().get(f"/api/v1/policies/{name}"))
+
+    @app.command
+    def save(name: str, file: Path, *, json: bool = False) -> None:
+        """Save a policy from a YAML file with `requirements` and `approvals_needed`."""
+        api = connect()
+        document = {key: value for key, value in read_document(file).items() if key not in {"name", "version"}}
+        saved = api.put(f"/api/v1/policies/{name}", document)
+        if json:
+            emit(saved)
+            return
+        url, then = f"{api.base_url}/releases", f"rondel release policy show {name}"
+        done(f"Policy {saved['name']} is at version {saved['version']}.", url=url, then=then)
+
+    return app
+
+
+def _print(found: Any, columns: dict[str, str], *, json: bool, empty: str) -> None:
+    if json:
+        emit(found)
+    else:
+        rows = cast("list[dict[str, Any]]", found if isinstance(found, list) else [found])
+        table(rows, columns, empty=empty)
+
+
+def _told(api: Api, release: dict[str, Any], sentence: str, then: str) -> None:
+    done(sentence, url=f"{api.base_url}/releases/{release['id']}", then=then)
