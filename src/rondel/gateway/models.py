@@ -5,9 +5,11 @@ compiles and the worker keeps on disk, so that it starts and goes on without the
 Secrets are not in it: a connection names where its secret is to be found (`env:NAME` or `file:NAME`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -79,7 +81,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     options: dict[str, msgspec.Raw] = {}
     project_id: str = ""
-    """Empty: every project may name it, as with a local engine."""
+    environment: str = ""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +193,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionRow:
+class SavedConnection:
     """A connection as it is kept; the secret is a reference and is bound to the host of `base_url`."""
 
     id: str
@@ -199,56 +201,74 @@ class ConnectionRow:
     provider: str
     base_url: str
     secret: str
-    headers: dict[str, str]
-    options: dict[str, object]
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RouteRow:
-    """A route's own settings; its arms come from the rollouts, or from `target` while it has no release."""
-
-    id: str
-    name: str
-    settings: "RouteSettings"
-    target: "PlainTarget | None"
+    headers: Mapping[str, str]
+    options: Mapping[str, object]
     created_at: datetime
 
 
 class PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """A model at a connection, by names: a route that has no release yet."""
+    """A model at a connection, by names: what a route does until it has a live release."""
 
     connection: str
     model: str
     parameters: dict[str, object] = {}
 
 
-class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person sets on a route; meanings as in `Route`."""
+class RouteGuard(msgspec.Struct, frozen=True, kw_only=True):
+    """A guardrail of a route as a person sets it; meanings as in `GuardRule`."""
 
+    check: str
+    options: dict[str, object] = {}
+    on_input: bool = False
+    on_output: bool = True
+    on_failure: OnFailure = OnFailure.PASS
+
+
+class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person sets on a route; meanings as in `Route`. `fallbacks` are names of releases."""
+
+    target: PlainTarget | None = None
     fallbacks: tuple[str, ...] = ()
-    attempts: int = 3
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     timeouts: Timeouts = Timeouts()
     capture: Capture = Capture.ALL
-    capture_share: float = 1.0
-    capture_limit: int = 262_144
-    guardrails: tuple[GuardRule, ...] = ()
+    capture_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    capture_limit: Annotated[int, msgspec.Meta(ge=0)] = 262_144
+    guardrails: tuple[RouteGuard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPolicy:
-    """What one key may do at the gateway."""
+class SavedRoute:
+    """A route's own settings; its arms come from the rollouts, or from its target while it has no live release."""
 
-    key_id: str
-    routes: tuple[str, ...]
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    budget_nano: int | None = None
-    window: str = "month"
+    name: str
+    settings: RouteSettings
+    created_at: datetime
+
+
+class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What one key may do at the gateway; None is unlimited, no routes are all routes.
+
+    The budget is for a calendar month (UTC).
+    """
+
+    routes: tuple[str, ...] = ()
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    budget_nano: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class RouteView(NamedTuple):
+    """A route as it stands now: its settings, and who answers on it."""
+
+    name: str
+    settings: RouteSettings
+    arms: tuple[Arm, ...]
+    is_saved: bool
 
 
 class GatewayChanged(Event, frozen=True, kw_only=True):
-    """A route, a connection or a key's policy was changed."""
+    """A route, a connection or a key's policy was changed: gateways need a new snapshot."""
 
     subject: str
     name: str

@@ -23,7 +23,6 @@ from rondel.gateway.ports import Call, Capability
 from rondel.gateway.rules import (
     LONGEST_REST_S,
     OUR_FAULT_STATUS,
-    Fields,
     compose,
     is_retried,
     parse_retry_after,

@@ -49,7 +49,10 @@ class Plan:
         self._releases = {release.id: release for release in snapshot.releases}
         self._plain: dict[tuple[str, str], Found] = {}
         self._endpoints = self._connect(secrets, clock, before)
-        self._by_name = {connection.name: connection for connection in snapshot.connections}
+        self._by_name = {
+            (connection.project_id, connection.environment, connection.name): connection
+            for connection in snapshot.connections
+        }
         self._guards: dict[str, tuple[Guard, ...]] = {}
         rules = {rule for owner in (*snapshot.routes, *snapshot.releases) for rule in map(_Rule, owner.guardrails)}
         self._checks = {rule: self._check(rule.rule) for rule in rules}
@@ -127,8 +130,8 @@ class Plan:
         """A route that exists for one request: a release by its id, or a model by its connection's name."""
         if release is None:
             connection_name, slash, model = name.partition("/")
-            connection = self._by_name.get(connection_name)
-            if not slash or not model or connection is None or connection.project_id not in {"", key.project_id}:
+            connection = self._by_name.get((key.project_id, key.environment, connection_name))
+            if not slash or not model or connection is None:
                 return None
             release = ReleaseCall(id="", digest="", targets=(Target(connection_id=connection.id, model=model),))
         route = Route(

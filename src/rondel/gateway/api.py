@@ -1,0 +1,155 @@
+"""`/api/v1/connections`, `/routes`, `/key-policies`, `/gateway`; and the snapshot, for the workers alone."""
+
+import hmac
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from rondel.errors import NotFound, Unauthorized
+from rondel.gateway.keeping import SnapshotKeeper
+from rondel.gateway.rules import internal_key
+from rondel.gateway.schemas import (
+    ConnectionIn,
+    ConnectionOut,
+    GatewayOut,
+    KeyPolicyIn,
+    KeyPolicyOut,
+    ProblemOut,
+    ProviderOut,
+    RouteIn,
+    RouteOut,
+)
+from rondel.gateway.service import Gateways
+from rondel.identity.api import Access
+from rondel.identity.models import Caller, Role
+from rondel.storage.ports import Rows
+
+LONG_POLL_S = 20.0
+
+
+def routes(gateways: Gateways, keeper: SnapshotKeeper, rows: Rows, access: Access) -> APIRouter:
+    """What people set about the gateway."""
+    router = APIRouter(prefix="/api/v1", tags=["gateway"])
+    _connections(router, gateways, rows, access)
+    _routes(router, gateways, rows, access)
+    viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
+
+    @router.get("/key-policies")
+    def policies(caller: Annotated[Caller, viewer]) -> list[KeyPolicyOut]:
+        with rows.reading() as tx:
+            found = gateways.policies(tx, caller.scope)
+        return [KeyPolicyOut.of(key_id, policy) for key_id, policy in found.items()]
+
+    @router.put("/key-policies/{key}")
+    def limit(key: str, body: KeyPolicyIn, caller: Annotated[Caller, admin]) -> KeyPolicyOut:
+        policy = body.policy()
+        with rows.transaction() as tx:
+            found = gateways.limit(tx, caller.scope, caller.actor, key, policy)
+        return KeyPolicyOut.of(found.id, policy)
+
+    @router.get("/gateway")
+    def gateway(caller: Annotated[Caller, viewer]) -> GatewayOut:
+        snapshot = keeper.snapshot()
+        if snapshot is None:
+            return GatewayOut(version=0, routes=0, keys=0, connections=0, problems=[])
+        here = (caller.scope.project_id, caller.scope.environment)
+        mine = [route for route in snapshot.routes if (route.project_id, route.environment) == here]
+        used = {arm.release_id for route in mine for arm in route.arms}
+        problems = [
+            ProblemOut(release_id=release.id, problem=target.problem)
+            for release in snapshot.releases
+            for target in release.targets
+            if target.problem and release.id in used
+        ]
+        return GatewayOut(
+            version=snapshot.version,
+            routes=len(mine),
+            keys=sum((key.project_id, key.environment) == here for key in snapshot.keys),
+            connections=sum((one.project_id, one.environment) == here for one in snapshot.connections),
+            problems=problems,
+        )
+
+    return router
+
+
+def _connections(router: APIRouter, gateways: Gateways, rows: Rows, access: Access) -> None:
+    viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
+
+    @router.get("/providers")
+    def providers(caller: Annotated[Caller, viewer]) -> list[ProviderOut]:  # noqa: ARG001  its presence is the access check
+        return [ProviderOut.of(info) for info in gateways.providers()]
+
+    @router.get("/connections")
+    def connections(caller: Annotated[Caller, viewer]) -> list[ConnectionOut]:
+        with rows.reading() as tx:
+            return [ConnectionOut.of(connection) for connection in gateways.connections(tx, caller.scope)]
+
+    @router.put("/connections/{name}")
+    def connect(name: str, body: ConnectionIn, caller: Annotated[Caller, admin]) -> ConnectionOut:
+        with rows.transaction() as tx:
+            connection = gateways.connect(
+                tx,
+                caller.scope,
+                caller.actor,
+                name,
+                provider=body.provider,
+                base_url=body.base_url,
+                secret=body.secret,
+                headers=body.headers,
+                options=body.options,
+            )
+        return ConnectionOut.of(connection)
+
+    @router.delete("/connections/{name}")
+    def disconnect(name: str, caller: Annotated[Caller, admin]) -> ConnectionOut:
+        with rows.transaction() as tx:
+            return ConnectionOut.of(gateways.disconnect(tx, caller.scope, caller.actor, name))
+
+
+def _routes(router: APIRouter, gateways: Gateways, rows: Rows, access: Access) -> None:
+    viewer, developer = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.DEVELOPER))
+
+    @router.get("/routes")
+    def list_(caller: Annotated[Caller, viewer]) -> list[RouteOut]:
+        with rows.reading() as tx:
+            return [RouteOut.of(view) for view in gateways.routes(tx, caller.scope)]
+
+    @router.get("/routes/{name}")
+    def get(name: str, caller: Annotated[Caller, viewer]) -> RouteOut:
+        with rows.reading() as tx:
+            return RouteOut.of(gateways.route(tx, caller.scope, name))
+
+    @router.put("/routes/{name}")
+    def save(name: str, body: RouteIn, caller: Annotated[Caller, developer]) -> RouteOut:
+        settings = body.settings()
+        with rows.transaction() as tx:
+            return RouteOut.of(gateways.save_route(tx, caller.scope, caller.actor, name, settings))
+
+    @router.delete("/routes/{name}", status_code=204)
+    def remove(name: str, caller: Annotated[Caller, developer]) -> Response:
+        with rows.transaction() as tx:
+            gateways.remove_route(tx, caller.scope, caller.actor, name)
+        return Response(status_code=204)
+
+
+def internal(keeper: SnapshotKeeper, secret: bytes) -> APIRouter:
+    """`/internal/snapshot`, for the workers: only on the Unix socket, and only with the key derived from `secret`."""
+    router = APIRouter(prefix="/internal", include_in_schema=False)
+    key = f"Bearer {internal_key(secret)}"
+
+    @router.get("/snapshot")
+    def snapshot(
+        request: Request,
+        after: Annotated[int, Query()] = 0,
+        authorization: Annotated[str, Header()] = "",
+    ) -> Response:
+        if "x-forwarded-for" in request.headers or (request.client is not None and request.client.port):
+            raise NotFound("There is nothing here.")
+        if not hmac.compare_digest(authorization.encode(), key.encode()):
+            raise Unauthorized("This is for the gateway's workers.")
+        body = keeper.wait(after, LONG_POLL_S)
+        if body is None:
+            return Response(status_code=204)
+        return Response(body, media_type="application/json")
+
+    return router

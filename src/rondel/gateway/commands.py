@@ -1,0 +1,240 @@
+"""`rondel gateway`: connections, routes, and what keys may do."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cyclopts
+
+from rondel.client.http import Api
+from rondel.errors import Invalid
+from rondel.money import nano, usd
+from rondel.terminal import done, emit, table
+
+
+def group(connect: Callable[[], Api]) -> cyclopts.App:
+    """The commands of the gateway."""
+    app = cyclopts.App(name="gateway", help="The gateway: connections, routes, limits.")
+    _reading(app, connect)
+    _connections(app, connect)
+    _routes(app, connect)
+    _limits(app, connect)
+    return app
+
+
+def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def status(*, json: bool = False) -> None:
+        """What the workers were last given, and what in it cannot be called.
+
+        Parameters
+        ----------
+        json
+            For machines.
+        """
+        told = connect().get("/api/v1/gateway")
+        if json:
+            emit(told)
+            return
+        figures = {"Snapshot": "version", "Routes": "routes", "Keys": "keys", "Connections": "connections"}
+        table([told], figures, empty="")
+        if told["problems"]:
+            table(told["problems"], {"Release": "release_id", "Problem": "problem"}, empty="")
+
+    @app.command
+    def providers(*, json: bool = False) -> None:
+        """The kinds of servers that can be connected.
+
+        Parameters
+        ----------
+        json
+            For machines.
+        """
+        found = connect().get("/api/v1/providers")
+        if json:
+            emit(found)
+            return
+        table(found, {"Provider": "name", "From": "package", "Version": "version"}, empty="No provider is installed.")
+
+
+def _connections(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def connections(*, json: bool = False) -> None:
+        """The connections to providers.
+
+        Parameters
+        ----------
+        json
+            For machines.
+        """
+        found = connect().get("/api/v1/connections")
+        if json:
+            emit(found)
+            return
+        columns = {"Name": "name", "Provider": "provider", "URL": "base_url", "Secret": "secret"}
+        table(found, columns, empty="There is no connection: make one with 'rondel gateway connect NAME PROVIDER'.")
+
+    @app.command(name="connect")
+    def connect_(name: str, provider: str, *, url: str = "", secret: str | None = None, json: bool = False) -> None:
+        """Make or change a connection.
+
+        Parameters
+        ----------
+        name
+            How releases will name it: `name/model`.
+        provider
+            A provider plugin, such as `openai` or `openai_compatible`.
+        url
+            Up to the operation, such as http://127.0.0.1:8000/v1. Left out: the provider's own.
+        secret
+            Where its key is: `env:OPENAI_API_KEY`, or `file:NAME` in the folder `secrets`. Never the key itself.
+        json
+            For machines.
+        """
+        api = connect()
+        made = api.put(f"/api/v1/connections/{name}", {"provider": provider, "base_url": url, "secret": secret})
+        if json:
+            emit(made)
+            return
+        then = f"rondel gateway route NAME --target {name}/MODEL"
+        done(f"Connection {name} ({made['id']}) is saved.", url=f"{api.base_url}/gateway", then=then)
+
+    @app.command
+    def disconnect(name: str, *, json: bool = False) -> None:
+        """Forget a connection.
+
+        Parameters
+        ----------
+        name
+            The connection's name.
+        json
+            For machines.
+        """
+        api = connect()
+        gone = api.delete(f"/api/v1/connections/{name}")
+        if json:
+            emit(gone)
+            return
+        sentence = f"Connection {name} ({gone['id']}) is forgotten."
+        done(sentence, url=f"{api.base_url}/gateway", then="rondel gateway status")
+
+
+def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def routes(*, json: bool = False) -> None:
+        """The routes, and who answers on them.
+
+        Parameters
+        ----------
+        json
+            For machines.
+        """
+        found = connect().get("/api/v1/routes")
+        if json:
+            emit(found)
+            return
+        shown = [{**route, "answers": _answers(route)} for route in found]
+        columns = {"Route": "name", "Answers": "answers", "Attempts": "attempts", "Capture": "capture"}
+        table(shown, columns, empty="There is no route: make one with 'rondel gateway route NAME --target NAME/MODEL'.")
+
+    @app.command
+    def route(
+        name: str,
+        *,
+        target: str | None = None,
+        attempts: int | None = None,
+        capture: str | None = None,
+        fallback: list[str] | None = None,
+        guard: list[str] | None = None,
+        json: bool = False,
+    ) -> None:
+        """Make or change a route; what is not given stays.
+
+        Parameters
+        ----------
+        name
+            What callers give as `model`.
+        target
+            `connection/model`, which answers until a release is live.
+        attempts
+            How many tries a request has in all.
+        capture
+            Which requests keep their payloads: all, sample, errors or none.
+        fallback
+            A release that is tried when the chosen one fails; may be given several times.
+        guard
+            A guardrail on every answer, such as `pii`; may be given several times.
+        json
+            For machines.
+        """
+        api = connect()
+        known = {found["name"]: found for found in api.get("/api/v1/routes")}
+        body = {field: value for field, value in known.get(name, {}).items() if field not in {"name", "arms"}}
+        if target is not None:
+            connection, slash, model = target.partition("/")
+            if not slash or not model:
+                raise Invalid(f"A target is written connection/model, such as local/smollm2; this is {target!r}.")
+            body["target"] = {"connection": connection, "model": model}
+        given: dict[str, Any] = {
+            "attempts": attempts,
+            "capture": capture,
+            "fallbacks": fallback,
+            "guardrails": None if guard is None else [{"check": check} for check in guard],
+        }
+        made = api.put(
+            f"/api/v1/routes/{name}", body | {key: value for key, value in given.items() if value is not None}
+        )
+        if json:
+            emit(made)
+            return
+        then = f"rondel gateway routes   (callers give model={name!r})"
+        done(f"Route {name} is saved: {_answers(made)}.", url=f"{api.base_url}/gateway", then=then)
+
+
+def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def limit(
+        key: str,
+        *,
+        requests: int | None = None,
+        tokens: int | None = None,
+        budget: str | None = None,
+        route: list[str] | None = None,
+        json: bool = False,
+    ) -> None:
+        """Say what a key may do; what is not given is unlimited.
+
+        Parameters
+        ----------
+        key
+            The key's name or id.
+        requests
+            Requests a minute.
+        tokens
+            Tokens a minute.
+        budget
+            Dollars in a calendar month, such as 25.50.
+        route
+            A route that it may call; may be given several times.
+        json
+            For machines.
+        """
+        api = connect()
+        body = {
+            "requests_per_minute": requests,
+            "tokens_per_minute": tokens,
+            "budget_nano": None if budget is None else nano(budget),
+            "routes": route or [],
+        }
+        made = api.put(f"/api/v1/key-policies/{key}", body)
+        if json:
+            emit(made)
+            return
+        money = f", {usd(made['budget_nano'])} a month" if made["budget_nano"] is not None else ""
+        sentence = f"Key {key} ({made['key_id']}) is limited{money}."
+        done(sentence, url=f"{api.base_url}/gateway", then="rondel gateway status")
+
+
+def _answers(route: dict[str, Any]) -> str:
+    arms = [f"{arm['release_id']} {arm['stage']} {arm['share']:.0%}" for arm in route["arms"]]
+    target = route["target"]
+    return ", ".join(arms) or (f"{target['connection']}/{target['model']}" if target else "nothing yet")

@@ -1,0 +1,192 @@
+"""Wire shapes of the gateway."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from rondel.errors import Invalid
+from rondel.gateway.models import Arm, Capture, KeyPolicy, OnFailure, RouteSettings, RouteView, SavedConnection
+from rondel.plugins import PluginInfo
+
+T = TypeVar("T")
+
+
+class ConnectionIn(BaseModel):
+    """Where a provider is, and how to speak to it."""
+
+    provider: str = Field(description="The provider plugin, such as 'openai' or 'openai_compatible'.")
+    base_url: str = Field(default="", description="Up to the operation, such as http://127.0.0.1:8000/v1.")
+    secret: str | None = Field(
+        default=None, description="env:NAME or file:NAME. Left out: the one that is there, while the host stays."
+    )
+    headers: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ConnectionOut(BaseModel):
+    """A connection; of its secret only the reference."""
+
+    id: str
+    name: str
+    provider: str
+    base_url: str
+    secret: str
+    headers: dict[str, str]
+    options: dict[str, Any]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, connection: SavedConnection) -> "ConnectionOut":
+        """From the model."""
+        return cls(
+            id=connection.id,
+            name=connection.name,
+            provider=connection.provider,
+            base_url=connection.base_url,
+            secret=connection.secret,
+            headers=dict(connection.headers),
+            options=dict(connection.options),
+            created_at=connection.created_at,
+        )
+
+
+class TargetIn(BaseModel):
+    """A model at a connection; 'local' is the connection to what is served here."""
+
+    connection: str
+    model: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class TimeoutsIn(BaseModel):
+    """Seconds until a request is given up."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+
+
+class RouteGuardIn(BaseModel):
+    """A guardrail on every answer of a route, whatever the release."""
+
+    check: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    on_input: bool = False
+    on_output: bool = True
+    on_failure: OnFailure = OnFailure.PASS
+
+
+class RouteIn(BaseModel):
+    """What is set on a route."""
+
+    target: TargetIn | None = Field(default=None, description="What answers until a release is live.")
+    fallbacks: list[str] = Field(default_factory=list, description="Releases tried when the chosen one fails.")
+    attempts: int = 3
+    timeouts: TimeoutsIn = Field(default_factory=TimeoutsIn)
+    capture: Capture = Capture.ALL
+    capture_share: float = 1.0
+    capture_limit: int = 262_144
+    guardrails: list[RouteGuardIn] = Field(default_factory=list[RouteGuardIn])
+
+    def settings(self) -> RouteSettings:
+        """As the model.
+
+        Raises:
+            Invalid: a figure is out of its range.
+        """
+        return _convert(self.model_dump(mode="json"), RouteSettings)
+
+
+class ArmOut(BaseModel):
+    """Who answers on a route."""
+
+    release_id: str
+    stage: str
+    share: float
+
+    @classmethod
+    def of(cls, arm: Arm) -> "ArmOut":
+        """From the model."""
+        return cls(release_id=arm.release_id, stage=arm.stage.value, share=arm.share)
+
+
+class RouteOut(RouteIn):
+    """A route as it stands now."""
+
+    name: str
+    arms: list[ArmOut]
+
+    @classmethod
+    def of(cls, view: RouteView) -> "RouteOut":
+        """From the model."""
+        settings: dict[str, Any] = msgspec.to_builtins(view.settings)
+        return cls(name=view.name, arms=[ArmOut.of(arm) for arm in view.arms], **settings)
+
+
+class KeyPolicyIn(BaseModel):
+    """What a key may do; what is left out is unlimited."""
+
+    routes: list[str] = Field(default_factory=list)
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_nano: int | None = Field(default=None, description="Nano-USD in a calendar month (UTC).")
+
+    def policy(self) -> KeyPolicy:
+        """As the model.
+
+        Raises:
+            Invalid: a figure is out of its range.
+        """
+        return _convert(self.model_dump(mode="json"), KeyPolicy)
+
+
+class KeyPolicyOut(KeyPolicyIn):
+    """What a key may do."""
+
+    key_id: str
+
+    @classmethod
+    def of(cls, key_id: str, policy: KeyPolicy) -> "KeyPolicyOut":
+        """From the model."""
+        values: dict[str, Any] = msgspec.to_builtins(policy)
+        return cls(key_id=key_id, **values)
+
+
+class ProviderOut(BaseModel):
+    """A provider plugin that is installed."""
+
+    name: str
+    package: str
+    version: str
+
+    @classmethod
+    def of(cls, info: PluginInfo) -> "ProviderOut":
+        """From the plugin's description."""
+        return cls(name=info.name, package=info.package, version=info.version)
+
+
+class ProblemOut(BaseModel):
+    """Something that cannot be called now, and why."""
+
+    release_id: str
+    problem: str
+
+
+class GatewayOut(BaseModel):
+    """What workers were last given."""
+
+    version: int
+    routes: int
+    keys: int
+    connections: int
+    problems: list[ProblemOut]
+
+
+def _convert(values: object, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{error}.".replace(" - at `$.", " in `")) from error

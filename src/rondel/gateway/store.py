@@ -1,0 +1,149 @@
+"""The rows of the gateway: connections, routes, what keys may do."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Column, Row, Select, Table, Text, UniqueConstraint, delete, select
+
+from rondel.gateway.models import KeyPolicy, RouteSettings, SavedConnection, SavedRoute
+from rondel.storage.models import Scope
+from rondel.storage.ports import METADATA, Instant, Tx
+
+CONNECTIONS = Table(
+    "connections",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("base_url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("project_id", "environment", "name", name="one_connection_a_name"),
+)
+ROUTES = Table(
+    "routes",
+    METADATA,
+    Column("project_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("settings", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+KEY_POLICIES = Table(
+    "key_policies",
+    METADATA,
+    Column("project_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("policy", Text, nullable=False),
+)
+
+
+class GatewayStore:
+    """Rows in, models out."""
+
+    def save_connection(self, tx: Tx, scope: Scope, connection: SavedConnection) -> None:
+        """Insert or overwrite one."""
+        values = {
+            "id": connection.id,
+            "project_id": scope.project_id,
+            "environment": scope.environment,
+            "name": connection.name,
+            "provider": connection.provider,
+            "base_url": connection.base_url,
+            "secret": connection.secret,
+            "headers": _json(connection.headers),
+            "options": _json(connection.options),
+            "created_at": connection.created_at,
+        }
+        tx.upsert(CONNECTIONS, values)
+
+    def connection(self, tx: Tx, scope: Scope, name: str) -> SavedConnection | None:
+        """By its name."""
+        found = _within(select(CONNECTIONS), CONNECTIONS, scope).where(CONNECTIONS.c.name == name)
+        row = tx.execute(found).first()
+        return _connection(row) if row else None
+
+    def connections(self, tx: Tx, scope: Scope) -> list[SavedConnection]:
+        """All, by name."""
+        found = _within(select(CONNECTIONS), CONNECTIONS, scope).order_by(CONNECTIONS.c.name)
+        return [_connection(row) for row in tx.execute(found)]
+
+    def remove_connection(self, tx: Tx, scope: Scope, name: str) -> None:
+        """Delete one."""
+        tx.execute(
+            delete(CONNECTIONS).where(
+                CONNECTIONS.c.project_id == scope.project_id,
+                CONNECTIONS.c.environment == scope.environment,
+                CONNECTIONS.c.name == name,
+            )
+        )
+
+    def save_route(self, tx: Tx, scope: Scope, route: SavedRoute) -> None:
+        """Insert or overwrite one."""
+        values = {
+            "project_id": scope.project_id,
+            "environment": scope.environment,
+            "name": route.name,
+            "settings": _json(route.settings),
+            "created_at": route.created_at,
+        }
+        tx.upsert(ROUTES, values, ("project_id", "environment", "name"))
+
+    def routes(self, tx: Tx, scope: Scope) -> list[SavedRoute]:
+        """All, by name."""
+        found = _within(select(ROUTES), ROUTES, scope).order_by(ROUTES.c.name)
+        return [
+            SavedRoute(row.name, msgspec.json.decode(row.settings, type=RouteSettings), row.created_at)
+            for row in tx.execute(found)
+        ]
+
+    def remove_route(self, tx: Tx, scope: Scope, name: str) -> None:
+        """Delete one."""
+        tx.execute(
+            delete(ROUTES).where(
+                ROUTES.c.project_id == scope.project_id,
+                ROUTES.c.environment == scope.environment,
+                ROUTES.c.name == name,
+            )
+        )
+
+    def save_policy(self, tx: Tx, scope: Scope, key_id: str, policy: KeyPolicy) -> None:
+        """Insert or overwrite one."""
+        values = {
+            "project_id": scope.project_id,
+            "environment": scope.environment,
+            "key_id": key_id,
+            "policy": _json(policy),
+        }
+        tx.upsert(KEY_POLICIES, values, ("project_id", "environment", "key_id"))
+
+    def policies(self, tx: Tx, scope: Scope) -> dict[str, KeyPolicy]:
+        """All, by the key's id."""
+        found = _within(select(KEY_POLICIES), KEY_POLICIES, scope)
+        return {row.key_id: msgspec.json.decode(row.policy, type=KeyPolicy) for row in tx.execute(found)}
+
+
+def _within(query: Select[Any], table: Table, scope: Scope) -> Select[Any]:
+    return query.where(table.c.project_id == scope.project_id, table.c.environment == scope.environment)
+
+
+def _connection(row: Row[Any]) -> SavedConnection:
+    return SavedConnection(
+        id=row.id,
+        name=row.name,
+        provider=row.provider,
+        base_url=row.base_url,
+        secret=row.secret,
+        headers=msgspec.json.decode(row.headers, type=dict[str, str]),
+        options=msgspec.json.decode(row.options, type=dict[str, Any]),
+        created_at=row.created_at,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
