@@ -98,14 +98,40 @@ class Incident:
 
 
 @dataclass(frozen=True)
+class Message:
+    """What an alert says."""
+
+    title: str
+    sentence: str
+    monitor: str
+    route: str
+    release_id: str
+    is_firing: bool
+    at: datetime
+    url: str = ""
+
+
+class AlertState(StrEnum):
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+    """Given up after `MOST_ATTEMPTS`."""
+
+
+MOST_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
 class Alert:
-    """One message to one channel."""
+    """One message to one channel; kept before it is sent, so a crash loses none."""
 
     id: str
     incident_id: str
     channel: str
+    message: Message
     at: datetime
-    delivered: bool
+    state: AlertState = AlertState.PENDING
+    attempts: int = 0
     error: str = ""
 
 
