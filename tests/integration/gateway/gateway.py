@@ -44,7 +44,14 @@ def key(text: str = KEY, **more: object) -> VirtualKey:
 
 def connection(port: int, name: str = "up", provider: str = "openai_compatible", **more: object) -> Connection:
     """A connection to the fake upstream."""
-    values = {"id": f"con_{name}", "name": name, "provider": provider, "base_url": f"http://127.0.0.1:{port}/v1"}
+    values = {
+        "id": f"con_{name}",
+        "name": name,
+        "provider": provider,
+        "base_url": f"http://127.0.0.1:{port}/v1",
+        "project_id": "prj",
+        "environment": "test",
+    }
     return Connection(**{**values, **more})  # pyright: ignore[reportArgumentType]  test values
 
 

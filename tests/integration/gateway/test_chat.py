@@ -5,10 +5,9 @@ import openai
 import pytest
 
 from rondel.spend.models import ModelPrice
+from tests.integration.gateway.asking import ASK
 from tests.integration.gateway.gateway import KEY, Gateway, release, route, target
 from tests.integration.gateway.upstream import Upstream
-
-ASK = [{"role": "user", "content": "hello there"}]
 
 
 def test_a_chat_is_answered_and_recorded(gateway: Gateway, upstream: Upstream) -> None:

@@ -259,10 +259,10 @@ class Exchange:
         """The upstream's answer is over."""
         self._line = None
         intake, status = self._intake, self._status
-        if intake is None:
-            return
         if status >= 300:
             self._fail(f"answered with status {status}", status)
+            return
+        if intake is None:
             return
         outcome = intake.end()
         if outcome.error and not self._is_begun and not outcome.is_refused:
