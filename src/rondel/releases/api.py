@@ -10,6 +10,7 @@ from rondel.identity.api import Access
 from rondel.identity.models import Caller
 from rondel.identity.models import Role as Right
 from rondel.releases.bundle import read_plan, read_release, what_changed
+from rondel.releases.lineage import Lineages
 from rondel.releases.models import Plan, Release, Stage
 from rondel.releases.rules import plan_canary
 from rondel.releases.schemas import (
@@ -20,6 +21,7 @@ from rondel.releases.schemas import (
     LookOut,
     LossOut,
     MovedOut,
+    OriginOut,
     ReasonIn,
     ReleaseLineOut,
     ReleaseOut,
@@ -37,12 +39,20 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import Rows, Tx
 
 
-def routes(releases: Releases, policies: Policies, rows: Rows, access: Access) -> APIRouter:
+def routes(releases: Releases, policies: Policies, lineages: Lineages, rows: Rows, access: Access) -> APIRouter:
     """Everything about releases."""
     router = APIRouter(prefix="/api/v1", tags=["releases"])
     _reading(router, releases, rows, access)
     _judging(router, releases, policies, rows, access)
     _moving(router, releases, rows, access)
+
+    @router.get("/releases/{ref}/lineage")
+    def lineage(ref: str, caller: Annotated[Caller, Depends(access.require(Right.VIEWER))]) -> list[OriginOut]:
+        """How the answers of a release came to be: data, code, adapter or prompt, evaluation, approval, release."""
+        with rows.reading() as tx:
+            found = lineages.of(tx, caller.scope, releases.get(tx, caller.scope, ref).id)
+        return [OriginOut.model_validate(origin._asdict()) for origin in found]
+
     return router
 
 

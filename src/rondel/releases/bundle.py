@@ -14,7 +14,7 @@ from rondel.errors import Invalid, did_you_mean
 from rondel.releases.models import Component, ComponentKind, JsonObject, Limits, ModelCall, Plan, Release, ResolvedCall
 from rondel.releases.ports import Part
 
-RELEASE_KEYS = ("name", "route", "note", "policy", "extends", "calls", "components", "code", "rollout")
+RELEASE_KEYS = ("name", "route", "note", "policy", "extends", "calls", "components", "code", "rollout", "run")
 CALL_KEYS = ("model", "adapter", "prompt", "parameters", "guardrails", "tools", "response_schema")
 SINGLE_CALL = "answer"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -45,6 +45,8 @@ class Draft:
     policy: str = "default"
     extends: str | None = None
     plan: Plan = field(default_factory=Plan)
+    run_id: str | None = None
+    """The run that made this candidate, for the lineage; not part of the content."""
 
 
 def read_plan(value: object, *, where: str = "'rollout'") -> Plan:
@@ -101,6 +103,7 @@ def read_release(document: object, *, route: str | None = None) -> Draft:
         policy=_text(found, "policy", default="default"),
         extends=_text(found, "extends", default="") or None,
         plan=read_plan(found.get("rollout", {})),
+        run_id=_text(found, "run", default="") or None,
     )
 
 

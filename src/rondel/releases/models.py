@@ -153,6 +153,8 @@ class Release:
     gate: GateVerdict | None = None
     plan: Plan = field(default_factory=Plan)
     """How it goes out, unless told otherwise when a rollout starts."""
+    run_id: str | None = None
+    """The run that made the candidate, if it names one."""
 
     def component(self, name: str) -> Component | None:
         """The component called `name`."""

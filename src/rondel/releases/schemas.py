@@ -318,3 +318,13 @@ def release_line(release: Release) -> ReleaseLineOut:
 def move_out(move: Move) -> MoveOut:
     """One change of stage."""
     return MoveOut.model_validate(move)
+
+
+class OriginOut(_FromModel):
+    """One thing that an answer came from."""
+
+    kind: str
+    label: str
+    version: str
+    note: str
+    id: str

@@ -93,6 +93,7 @@ class Releases:
             note=draft.note,
             policy=self._policies.get(tx, scope, draft.policy).name,
             plan=draft.plan,
+            run_id=draft.run_id,
         )
         self._store.save(tx, scope, release)
         self._audit.record(

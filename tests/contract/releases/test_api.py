@@ -1,6 +1,7 @@
 """The circle of a release over the public API, with two people."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,11 @@ from fastapi.testclient import TestClient
 from rondel.audit.service import Audit
 from rondel.client.http import Api
 from rondel.clock import SystemClock
-from rondel.errors import GateRefused, NeedsApproval
+from rondel.errors import GateRefused, NeedsApproval, NotFound
+from rondel.evaluation.models import Evaluation
+from rondel.experiments.ports import FixedSurveyor
+from rondel.experiments.service import Runs
+from rondel.experiments.store import RunStore
 from rondel.governance.api import routes as governance_routes
 from rondel.governance.service import Policies
 from rondel.governance.store import GovernanceStore
@@ -20,12 +25,15 @@ from rondel.identity.store import IdentityStore
 from rondel.ids import Ids
 from rondel.releases.api import routes
 from rondel.releases.commands import group
+from rondel.releases.lineage import Lineages
 from rondel.releases.parts import PartsByKind
 from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
 from rondel.releases.store import ReleaseStore
 from rondel.server.app import build
+from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
+from rondel.storage.ports import Tx
 from rondel.storage.rows.database import Database
 
 
@@ -56,11 +64,19 @@ class Over:
         return self._json("PUT", path, body, params)
 
 
+class NoEvaluations:
+    """Knows none."""
+
+    def get(self, tx: Tx, scope: Scope, evaluation_id: str) -> Evaluation:
+        del tx, scope
+        raise NotFound(f"There is no evaluation {evaluation_id!r}.")
+
+
 Connect = Callable[[str], Over]
 
 
 @pytest.fixture
-def connect(memory: Database, audit: Audit, ids: Ids) -> Connect:
+def connect(memory: Database, audit: Audit, ids: Ids, tmp_path: Path) -> Connect:
     """A connection in somebody's name."""
     identity = Identity(store=IdentityStore(), audit=audit, ids=ids, clock=SystemClock(), secret=b"x" * 32)
     policies = Policies(store=GovernanceStore(), audit=audit, ids=ids)
@@ -72,8 +88,12 @@ def connect(memory: Database, audit: Audit, ids: Ids) -> Connect:
         audit=audit,
         ids=ids,
     )
+    runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=DiskBlobs(tmp_path), surveyor=FixedSurveyor())
+    lineages = Lineages(releases=releases, runs=runs, evaluations=NoEvaluations())
     access = Access(identity, memory)
-    app = build([routes(releases, policies, memory, access), governance_routes(policies, memory, access)], version="0")
+    app = build(
+        [routes(releases, policies, lineages, memory, access), governance_routes(policies, memory, access)], version="0"
+    )
     client = TestClient(app)
     with memory.transaction() as tx:
         project = identity.first_start(tx, "test", "production").project
@@ -115,6 +135,7 @@ def test_a_release_goes_live_in_two_names_and_back(connect: Connect) -> None:
     assert ada.get("/api/v1/releases/v2/changes")[0]["sentence"].startswith("none → in place")
     assert ada.get("/api/v1/releases/v2/size", expected_effect=-0.3)["canary_answers"] > 0
     assert ada.post("/api/v1/releases/v2/check")["choice"] == "continue"
+    assert [one["kind"] for one in ada.get("/api/v1/releases/v2/lineage")] == ["model", "eval", "approval", "release"]
     ada.post("/api/v1/releases/v2/rollback", {"reason": "no"})
     assert [one["stage"] for one in ada.get("/api/v1/releases")] == ["rolled back", "live"]
 
