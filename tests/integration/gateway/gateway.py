@@ -129,6 +129,7 @@ class Gateway:
             self.process.terminate()
             self.process.wait(10)
             self.process = None
+            self.port = 0
 
     def kill(self) -> None:
         """kill -9."""

@@ -240,7 +240,7 @@ def test_a_hang_up_stops_the_upstream_at_once(gateway: Gateway, upstream: Upstre
 
 
 def test_a_hang_up_before_the_answer_stops_the_upstream_too(gateway: Gateway, upstream: Upstream) -> None:
-    async def answer(_seen: Seen, line: Line) -> None:
+    async def answer(_seen: Seen, _line: Line) -> None:
         await asyncio.Event().wait()
 
     upstream.on("up-1", answer)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +82,7 @@ USAGE = {
 }
 
 
-def completion(text: str, **more: object) -> dict[str, object]:
+def completion(text: str, **more: object) -> dict[str, Any]:
     """A whole chat answer."""
     message = {"role": "assistant", "content": text}
     return {
@@ -96,7 +96,7 @@ def completion(text: str, **more: object) -> dict[str, object]:
     }
 
 
-def chunk(delta: dict[str, object], finish: str | None = None, index: int = 0, **more: object) -> dict[str, object]:
+def chunk(delta: Mapping[str, Any], finish: str | None = None, index: int = 0, **more: object) -> dict[str, Any]:
     """One piece of a streamed chat answer."""
     return {
         "id": "chatcmpl-1",
@@ -108,7 +108,7 @@ def chunk(delta: dict[str, object], finish: str | None = None, index: int = 0, *
     }
 
 
-def usage_chunk() -> dict[str, object]:
+def usage_chunk() -> dict[str, Any]:
     """The piece that tells the usage."""
     return {**chunk({}), "choices": [], "usage": USAGE}
 
@@ -142,7 +142,7 @@ def say(text: str, *, interval_s: float = 0.0) -> Behaviour:
             await line.event(chunk({"content": word if position == 0 else f" {word}"}))
             line.upstream.pieces += 1
         await line.event(chunk({}, "stop"))
-        if (seen.json.get("stream_options") or {}).get("include_usage"):
+        if seen.json.get("stream_options") == {"include_usage": True}:
             await line.event(usage_chunk())
         await line.finish()
 

@@ -32,6 +32,7 @@ class Breaker:
     def succeed(self) -> None:
         """It answered."""
         self._failures = self._openings = 0
+        self._rests_until = 0.0
         self._is_probing = False
 
     def fail(self, now: float) -> None:

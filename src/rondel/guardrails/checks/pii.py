@@ -139,15 +139,16 @@ def _is_phone(text: str) -> bool:
 
 
 def _card(text: str, offset: int) -> _Found | None:
-    """The first and longest run of whole groups with 12 to 19 digits that passes the Luhn check."""
+    """The longest run of whole groups with 12 to 19 digits that passes the Luhn check; the first of equal ones."""
     groups = [(group.start(), group.end()) for group in re.finditer(r"\d+", text)]
-    for first in range(len(groups)):
-        for last in range(len(groups) - 1, first - 1, -1):
-            start, end = groups[first][0], groups[last][1]
+    best: tuple[int, int] | None = None
+    longest = 0
+    for first, (start, _) in enumerate(groups):
+        for _, end in groups[first:]:
             digits = re.sub(r"\D", "", text[start:end])
-            if 12 <= len(digits) <= 19 and _passes_luhn(digits):
-                return _Found("CARD", offset + start, offset + end)
-    return None
+            if 12 <= len(digits) <= 19 and len(digits) > longest and _passes_luhn(digits):
+                best, longest = (start, end), len(digits)
+    return _Found("CARD", offset + best[0], offset + best[1]) if best else None
 
 
 def _passes_luhn(digits: str) -> bool:
