@@ -463,15 +463,23 @@ class Releases:
         elif verdict.choice is Choice.PROMOTE:
             self._go_live(tx, scope, rondel, release, verdict.reason)
         elif verdict.choice is Choice.HOLD:
-            self._store.save_rollout(tx, scope, replace(rollout, state=RolloutState.HELD, reason=verdict.reason))
-            self._audit.record(tx, scope, rondel, "release.hold", release.id, reason=verdict.reason)
+            self._stop_at(tx, scope, rondel, rollout, verdict.reason)
         elif verdict.choice is Choice.STEP_UP and rollout.role is Role.SHADOW:
-            self._start(tx, scope, rondel, release, Role.CANARY, rollout.plan)
+            approval = self.approval(tx, scope, release)
+            if approval.granted:
+                self._start(tx, scope, rondel, release, Role.CANARY, rollout.plan)
+            else:
+                self._stop_at(tx, scope, rondel, rollout, f"the shadow is done, but the release {approval.reason}")
         elif verdict.choice is Choice.STEP_UP:
             up = replace(rollout, step=rollout.step + 1, step_at=tx.now())
             self._store.save_rollout(tx, scope, up)
             self._audit.record(tx, scope, rondel, "release.step_up", release.id, reason=verdict.reason)
             self._announce_arms(tx, scope, rollout.route)
+
+    def _stop_at(self, tx: Tx, scope: Scope, actor: Actor, rollout: Rollout, reason: str) -> None:
+        """Leave the rollout where it is until a person decides."""
+        self._store.save_rollout(tx, scope, replace(rollout, state=RolloutState.HELD, reason=reason))
+        self._audit.record(tx, scope, actor, "release.hold", rollout.release_id, reason=reason)
 
     def running(self, tx: Tx) -> builtins.list[tuple[Scope, Rollout]]:
         """Every rollout that has not ended, of every project: what the ticker looks at."""

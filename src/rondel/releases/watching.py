@@ -19,6 +19,8 @@ SCORE_WAIT = timedelta(minutes=30)
 """A score that comes later than this after its answer is not counted by the rollout."""
 GROWTH = 0.02
 """A look that changes nothing is written down once the answers have grown by this share."""
+MOST_ANSWERS = 200_000
+"""A rollout that is held for weeks keeps no more answers than this; monitors go on watching."""
 
 
 class Watching:
@@ -74,6 +76,8 @@ class Watching:
                 known[key] = replace(before, score=row.score, scored_seq=scored)
                 self._store.score_seen(tx, rollout.id, before.seq, row.score, scored)
                 continue
+            if len(known) >= MOST_ANSWERS:
+                break
             # In shadow both arms answer the same unit; elsewhere a unit has one arm.
             unit = f"{is_canary} {row.unit}" if rollout.role is Role.SHADOW else row.unit
             step = rollout.step if row.at >= rollout.step_at else max(0, rollout.step - 1)

@@ -15,13 +15,14 @@ from rondel.governance.store import GovernanceStore
 from rondel.identity.models import Actor, ActorKind
 from rondel.identity.models import Role as Right
 from rondel.ids import Ids
+from rondel.monitoring.models import LimitBreached
 from rondel.releases.bundle import read_release
 from rondel.releases.models import Arm, Choice, Plan, Release, Role, RolloutState, Stage
 from rondel.releases.parts import PartsByKind
 from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
 from rondel.releases.store import ReleaseStore
-from rondel.releases.tasks import check_all
+from rondel.releases.tasks import check_all, roll_back_on_breach
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.storage.rows.database import Database
@@ -281,6 +282,72 @@ def test_a_live_release_is_rolled_back_to_the_last_good_one_in_one_step(
         assert releases.roll_back(tx, scope, actor, "v3", reason="complaints").name == "v2"
         assert releases.roll_back(tx, scope, actor, "v2", reason="again").id == live.id
         assert [arm.release_id for arm in releases.arms(tx, scope, "extract")] == [live.id]
+
+
+def test_a_breach_takes_the_release_out_of_traffic_once(
+    rows: Database,
+    releases: Releases,
+    approved: Callable[[Tx, str], Release],
+    live: Release,
+    scope: Scope,
+    actor: Actor,
+) -> None:
+    listen = roll_back_on_breach(rows, releases)
+
+    def breach(release_id: str, action: str = "roll back") -> LimitBreached:
+        return LimitBreached(
+            project_id=scope.project_id,
+            environment=scope.environment,
+            monitor_id="mon_1",
+            route="extract",
+            release_id=release_id,
+            action=action,
+            reason="monitor 'errors': 9 of 20 failed",
+        )
+
+    listen(breach(live.id))
+    with rows.transaction() as tx:
+        assert releases.get(tx, scope, "v1").stage is Stage.LIVE  # the first one has nothing to go back to
+        second = approved(tx, "v2")
+        releases.canary(tx, scope, actor, "v2")
+        releases.promote(tx, scope, actor, "v2")
+        third = approved(tx, "v3")
+        releases.canary(tx, scope, actor, "v3")
+    listen(breach(second.id, action="notify"))
+    listen(breach(""))
+    with rows.reading() as tx:
+        assert releases.get(tx, scope, third.id).stage is Stage.ROLLED_BACK
+    for _ in range(2):  # delivered at least once
+        listen(breach(second.id))
+    with rows.reading() as tx:
+        assert releases.get(tx, scope, "v2").stage is Stage.ROLLED_BACK
+        assert releases.get(tx, scope, "v1").stage is Stage.LIVE
+        assert releases.moves(tx, scope, second)[-1].reason == "monitor 'errors': 9 of 20 failed"
+
+
+def test_a_shadow_whose_approval_is_gone_is_held(
+    rows: Database,
+    releases: Releases,
+    policies: Policies,
+    approved: Callable[[Tx, str], Release],
+    live: Release,
+    seen: KeptObservations,
+    scope: Scope,
+    actor: Actor,
+) -> None:
+    with rows.transaction() as tx:
+        second = approved(tx, "v2")
+        releases.shadow(tx, scope, actor, "v2")
+        assert second.gate is not None
+        policies.decide(
+            tx, scope, BOB, subject=second.digest, gate_digest=second.gate.digest, decision=Decision.REFUSED
+        )
+    run(rows, releases, scope, Traffic(seen), {live.id: 0.5, second.id: 0.5}, limit=12)
+    with rows.reading() as tx:
+        rollout = releases.rollout(tx, scope, second)
+        assert rollout is not None
+        assert (rollout.role, rollout.state) == (Role.SHADOW, RolloutState.HELD)
+        assert "refused by Bob" in rollout.reason
 
 
 def test_one_release_at_a_time_is_on_its_way(
