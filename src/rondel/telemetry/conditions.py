@@ -115,6 +115,16 @@ def latest_scores(ask: Ask, *conditions: str) -> str:
     )
 
 
+def answer_scores(ask: Ask, *conditions: str) -> str:
+    """As `latest_scores`, but one value an answer: by `of_trace` and `of_response`."""
+    where = " AND ".join([ask.ours(), "value IS NOT NULL", "trace_id != ''", *conditions])
+    return (
+        "(SELECT trace_id AS of_trace, response_id AS of_response, avg(latest) AS score FROM ("
+        f"SELECT trace_id, response_id, source, argMax(assumeNotNull(value), (at, id)) AS latest FROM {SCORES} "
+        f"WHERE {where} GROUP BY trace_id, response_id, source) GROUP BY trace_id, response_id)"
+    )
+
+
 def _some_span(ask: Ask, asked: TraceFilter, condition: str) -> str:
     where = " AND ".join([ask.ours(), *ask.within(asked.since, None), condition])
     return f"trace_id IN (SELECT trace_id FROM {SPANS} WHERE {where})"

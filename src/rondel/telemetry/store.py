@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from rondel.storage.models import Scope
 from rondel.storage.ports import Columns
-from rondel.telemetry.conditions import Ask, counts, entries, latest_scores
+from rondel.telemetry.conditions import Ask, answer_scores, counts, entries
 from rondel.telemetry.models import Observation, Score, Span, Status, TraceFilter, TraceRow
 from rondel.telemetry.rules import PREVIEW, Position, judged
 from rondel.telemetry.tables import (
@@ -197,11 +197,18 @@ GROUP BY trace_id"""
         parts = [ask.ours(), "kind = 'gateway'", *ask.within(since, until)]
         parts += [f"route = {ask.p(route, 'String')}"] if route is not None else []
         parts += [f"release_id IN {ask.p(list(release_ids), 'Array(String)')}"] if release_ids else []
-        scores = latest_scores(ask, f"name = {ask.p(score_name or '', 'String')}")
+        named = f"name = {ask.p(score_name or '', 'String')}"
+        # A shadow's answer shares the trace of the live one: a score that names an answer is that answer's alone, and
+        # one that names only the trace is about what the caller saw.
         sql = f"""
 SELECT trace_id, response_id, toString(route), toString(release_id), toString(arm), unit, at, status = 'ok',
-    duration_us / 1000, ttft_ms, cost, if(rated.trace_id = '', NULL, rated.score), input_text, output_text
-FROM {SPANS} AS request LEFT JOIN {scores} AS rated ON rated.trace_id = request.trace_id
+    duration_us / 1000, ttft_ms, cost,
+    multiIf(mine.of_trace != '', mine.score, whole.of_trace != '' AND arm != 'shadow', whole.score, NULL),
+    input_text, output_text
+FROM {SPANS} AS request
+LEFT JOIN {answer_scores(ask, named, "response_id != ''")} AS mine
+    ON mine.of_trace = request.trace_id AND mine.of_response = request.response_id
+LEFT JOIN {answer_scores(ask, named, "response_id = ''")} AS whole ON whole.of_trace = request.trace_id
 WHERE {" AND ".join(parts)}
 ORDER BY at DESC, span_id DESC LIMIT {limit:d}"""
         return [_observation(row) for row in reversed(self._columns.query(sql, ask.parameters).rows)]
