@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
+import structlog
 
 from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
 from rondel.gateway.dataplane.wire import CONTINUE, LAST_CHUNK, Answer, chunk, error_answer, error_data, head
@@ -13,6 +14,8 @@ from rondel.gateway.models import Operation
 
 if TYPE_CHECKING:
     from rondel.gateway.dataplane.worker import Worker
+
+log = structlog.get_logger()
 
 HEAD_LIMIT = 64 * 1024
 HEADERS_LIMIT = 128
@@ -148,6 +151,10 @@ class Caller(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse_now(_refusal(501, "Protocol upgrades are not served.", "upgrade"))
+            return
+        except httptools.HttpParserCallbackError:
+            log.exception("a request failed inside the gateway")
+            self._refuse_now(_refusal(500, "Something broke inside the gateway; its log says what.", "internal_error"))
             return
         except httptools.HttpParserError as error:
             self._refuse_now(error_answer(Invalid(f"This is not an HTTP/1.1 request: {error}.")))

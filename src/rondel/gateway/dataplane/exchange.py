@@ -7,11 +7,14 @@ shadows.
 """
 
 import asyncio
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
+
+import structlog
 
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
 from rondel.gateway.dataplane.asking import Admitted
+from rondel.gateway.dataplane.events import event_of
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.plan import Guard
@@ -35,10 +38,28 @@ from rondel.telemetry.records import ArmStage, GuardVerdict
 if TYPE_CHECKING:
     from rondel.gateway.dataplane.worker import Worker
 
+log = structlog.get_logger()
+
 _ERROR_LIMIT = 65_536
 _CALLER_GONE = 499  # nginx's status for a caller who hung up
 _LONGEST_WAIT_S = 5.0  # what asks for a longer pause is told to the caller instead
 _TIMER_S = 0.005  # timers may fire this much early
+
+
+P = ParamSpec("P")
+
+
+def recorded(step: "Callable[Concatenate[Exchange, P], None]") -> "Callable[Concatenate[Exchange, P], None]":
+    """An edge: whatever a step raises is a bug; it is logged, and the caller gets a 500 instead of silence."""
+
+    def guarded(exchange: "Exchange", /, *args: P.args, **named: P.kwargs) -> None:
+        try:
+            step(exchange, *args, **named)
+        except Exception:
+            log.exception("a request failed inside the gateway", request_id=exchange.request_id)
+            exchange.crash()
+
+    return guarded
 
 
 class Reply(Protocol):
@@ -110,6 +131,7 @@ class Exchange:
 
     # The tries
 
+    @recorded
     def start(self) -> None:
         """Check the input, and ask the first target."""
         self._worker.exchanges.add(self)
@@ -136,6 +158,7 @@ class Exchange:
                     for target in release.targets:
                         yield release, target
 
+    @recorded
     def _try(self) -> None:
         """Ask the next target that does not rest."""
         self._timer = None
@@ -219,6 +242,7 @@ class Exchange:
 
     # What the upstream says
 
+    @recorded
     def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         """Status and headers came."""
         self._status = status
@@ -231,6 +255,7 @@ class Exchange:
             is_events = headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
             self._intake = self._make_intake(self._call, self.tried[-1].endpoint, is_events=is_events)
 
+    @recorded
     def on_data(self, data: bytes) -> None:
         """A piece of the body came."""
         self._last_byte = now = self._worker.now()
@@ -255,6 +280,7 @@ class Exchange:
                 self._reply.begin(200, EVENT_STREAM, self._headers())
             self._reply.send(out)
 
+    @recorded
     def on_end(self) -> None:
         """The upstream's answer is over."""
         self._line = None
@@ -272,6 +298,7 @@ class Exchange:
             return
         self._finish(outcome)
 
+    @recorded
     def on_failure(self, reason: str, *, is_stale: bool) -> None:
         """The upstream gave no whole answer."""
         self._line = None
@@ -361,6 +388,12 @@ class Exchange:
     def _refuse(self, error: RondelError, *, retry_after_s: float | None = None) -> None:
         self._close(Result(error.status, error.code, error.message), error_answer(error, retry_after_s=retry_after_s))
 
+    def crash(self) -> None:
+        """A bug of ours ended it."""
+        if not self._is_over:
+            self._intake = None
+            self._refuse(RondelError("Something broke inside the gateway; its log says what."))
+
     def hang_up(self) -> None:
         """The caller is gone: so is the reason to go on."""
         if self._is_over:
@@ -438,7 +471,7 @@ class Exchange:
             whole = answer._replace(headers=(*headers, *answer.headers))
             self._worker.spool.add(record, lambda: reply.answer(whole))
         elif self._is_begun:
-            rest = result.outcome.data if result.outcome else b""
+            rest = result.outcome.data if result.outcome else event_of(_broken(result))
             self._worker.spool.add(record, lambda: reply.end(rest))
         elif self.is_stream and isinstance(self._intake, Relay):
             data = result.outcome.data if result.outcome else b""
@@ -446,6 +479,10 @@ class Exchange:
         else:
             body = result.outcome.data if result.outcome else b""
             self._worker.spool.add(record, lambda: reply.answer(Answer(200, body, JSON, headers)))
+
+
+def _broken(result: Result) -> bytes:
+    return error_data(result.error_message, kind=error_type(result.status), code=result.error_type)
 
 
 def _whole_stream(reply: Reply, data: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
