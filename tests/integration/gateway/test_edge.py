@@ -7,8 +7,9 @@ import time
 import httpx
 import pytest
 
+from rondel.spend.models import ModelPrice
 from tests.integration.gateway.asking import ASK, ask
-from tests.integration.gateway.gateway import KEY, Gateway, key, with_limits
+from tests.integration.gateway.gateway import KEY, Gateway, key, release, target, with_limits
 
 BODY = json.dumps({"model": "support", "messages": ASK}).encode()
 HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode()
@@ -146,3 +147,24 @@ def test_a_worker_that_is_told_to_stop_ends_what_is_under_way(gateway: Gateway) 
         begun = time.monotonic()
         gateway.stop()
         assert time.monotonic() - begun < 3
+
+
+def test_a_budget_is_not_given_back_by_a_restart(gateway: Gateway) -> None:
+    price = ModelPrice(input_nano=1_000_000_000, output_nano=1_000_000_000)
+    gateway.write(
+        keys=(with_limits(budget_nano=100_000, window_started="2026-11"),),
+        releases=(release("live", target(price=price)),),
+    )
+    gateway.start()
+    answers = [ask(gateway, max_tokens=7) for _ in range(5)]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[0] == 200
+    assert statuses[-1] == 429
+    assert answers[-1].json()["error"]["message"].startswith("The key's budget is used up.")
+    gateway.stop()
+    gateway.start()
+    assert ask(gateway, max_tokens=7).status_code == 429
+    gateway.stop()
+    gateway.write(keys=(with_limits(budget_nano=100_000, window_started="2026-12"),))
+    gateway.start()
+    assert ask(gateway, max_tokens=7).status_code == 200

@@ -55,12 +55,23 @@ class Meter:
 
     __slots__ = ("_limits", "_requests", "_reserved", "_spent", "_tokens", "_workers")
 
-    def __init__(self, limits: Limits, workers: int, now: float) -> None:
+    def __init__(self, limits: Limits, workers: int, now: float, *, spent: int = 0) -> None:
         self._limits: Limits = limits
         self._workers: int = workers
-        self._reserved = self._spent = 0
+        self._reserved = 0
+        self._spent = spent
         self._requests = self._bucket(limits.requests_per_minute, now)
         self._tokens = self._bucket(limits.tokens_per_minute, now)
+
+    @property
+    def window(self) -> str:
+        """When the budget's window began."""
+        return self._limits.window_started
+
+    @property
+    def spent(self) -> int:
+        """Nano-USD spent in the window, through this worker."""
+        return self._spent
 
     def change(self, limits: Limits, workers: int, now: float) -> None:
         """Take new limits; what is spent stays, unless a new budget window has begun."""

@@ -22,6 +22,7 @@ from rondel.clock import SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.dataplane.caller import Caller
 from rondel.gateway.dataplane.snapshots import Snapshots
+from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.rules import internal_key
@@ -57,6 +58,7 @@ async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: 
         clock=clock,
         ids=ids,
         spool=Spool(folder.spool, number, ids, loop),
+        spending=Spending(folder.run / f"spent-{number}.json", loop),
         server_socket=folder.socket,
         secrets=folder.root / "secrets",
         body_limit=body_limit,

@@ -10,6 +10,7 @@ import msgspec
 
 from rondel.errors import Forbidden, NotFound, RondelError, Unauthorized, Unavailable, did_you_mean
 from rondel.gateway.dataplane.limits import Meter
+from rondel.gateway.dataplane.spending import Spent
 from rondel.gateway.dataplane.upstream import Endpoint
 from rondel.gateway.models import Arm, Connection, GuardRule, ReleaseCall, Route, Snapshot, Target, VirtualKey
 from rondel.gateway.ports import PROVIDERS
@@ -38,7 +39,13 @@ class Plan:
     """Look-ups on one snapshot. What is not asked for in a request is worked out here, once."""
 
     def __init__(
-        self, snapshot: Snapshot, *, secrets: Path, clock: Callable[[], float], before: "Plan | None" = None
+        self,
+        snapshot: Snapshot,
+        *,
+        secrets: Path,
+        clock: Callable[[], float],
+        before: "Plan | None" = None,
+        spent: Mapping[str, Spent] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.version = snapshot.version
@@ -56,7 +63,7 @@ class Plan:
         self._guards: dict[str, tuple[Guard, ...]] = {}
         rules = {rule for owner in (*snapshot.routes, *snapshot.releases) for rule in map(_Rule, owner.guardrails)}
         self._checks = {rule: self._check(rule.rule) for rule in rules}
-        self.meters = self._meter(before, clock())
+        self.meters = self._meter(before, clock(), spent or {})
 
     def key(self, text: str, now_ns: int) -> VirtualKey:
         """The key whose secret this is.
@@ -170,12 +177,15 @@ class Plan:
         self.problems.append(f"Guardrail {rule.check!r}: {reason}")
         return reason
 
-    def _meter(self, before: "Plan | None", now: float) -> dict[str, Meter]:
+    def _meter(self, before: "Plan | None", now: float, spent: Mapping[str, Spent]) -> dict[str, Meter]:
         meters: dict[str, Meter] = {}
         for key in self.snapshot.keys:
             meter = before.meters.get(key.id) if before else None
             if meter is None:
-                meter = Meter(key.limits, self.snapshot.workers, now)
+                known = spent.get(key.id)
+                is_counted = known is not None and known.window == key.limits.window_started
+                nano = known.nano if known is not None and is_counted else 0
+                meter = Meter(key.limits, self.snapshot.workers, now, spent=nano)
             else:
                 meter.change(key.limits, self.snapshot.workers, now)
             meters[key.id] = meter

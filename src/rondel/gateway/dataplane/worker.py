@@ -17,6 +17,7 @@ from rondel.gateway.dataplane.forward import Forward, is_internal
 from rondel.gateway.dataplane.limits import Limited, Reservation
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
+from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.wire import Answer, error_answer
 from rondel.gateway.models import Operation, ReleaseCall, Snapshot
@@ -44,11 +45,13 @@ class Worker:
         clock: Clock,
         ids: Ids,
         spool: Spool,
+        spending: Spending,
         server_socket: Path,
         secrets: Path,
         body_limit: int,
     ) -> None:
         self.number, self.loop, self.ids, self.spool = number, loop, ids, spool
+        self._spending, self._spent = spending, spending.load()
         self.now: Callable[[], float] = clock.monotonic
         self.server_socket, self.body_limit = server_socket, body_limit
         self._clock, self._secrets = clock, secrets
@@ -81,6 +84,7 @@ class Worker:
         if self.plan is not None:
             for endpoint in self.plan.endpoints().values():
                 endpoint.trim()
+            self._spending.keep(self.plan.meters, now)
         self._sweeping = self.loop.call_later(SWEEP_S, self.sweep)
 
     def drain(self) -> None:
@@ -100,10 +104,12 @@ class Worker:
         if self._sweeping is not None:
             self._sweeping.cancel()
         self.spool.close()
+        if self.plan is not None:
+            self._spending.close(self.plan.meters)
 
     def apply(self, snapshot: Snapshot) -> list[str]:
         """Go on with another snapshot: requests under way end with the old one. Returns what does not work in it."""
-        self.plan = Plan(snapshot, secrets=self._secrets, clock=self.now, before=self.plan)
+        self.plan = Plan(snapshot, secrets=self._secrets, clock=self.now, before=self.plan, spent=self._spent)
         return self.plan.problems
 
     # Requests
