@@ -40,13 +40,13 @@ class Observations(Protocol):
         scope: Scope,
         *,
         route: str,
-        release_ids: Sequence[str],
+        release_ids: Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
         score_name: str | None = None,
         limit: int = 10_000,
     ) -> Sequence[Observation]:
-        """Answers of these releases from `since` on, oldest first."""
+        """Answers of these releases (all, when there are none) from `since` on, oldest first; the latest `limit`."""
         ...
 
 
@@ -61,7 +61,7 @@ class KeptObservations:
         scope: Scope,
         *,
         route: str,
-        release_ids: Sequence[str],
+        release_ids: Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
         score_name: str | None = None,
@@ -72,8 +72,8 @@ class KeptObservations:
             row
             for row in self.rows
             if row.route == route
-            and row.release_id in release_ids
+            and (not release_ids or row.release_id in release_ids)
             and (since is None or row.at >= since)
             and (until is None or row.at < until)
         ]
-        return sorted(found, key=lambda row: row.at)[:limit]
+        return sorted(found, key=lambda row: row.at)[-limit:]

@@ -23,6 +23,26 @@ MOST_ANSWERS = 200_000
 """A rollout that is held for weeks keeps no more answers than this; monitors go on watching."""
 
 
+SETTLING = timedelta(seconds=2)
+"""How long after its start answers of the arms before may still come."""
+
+
+def _as_drawn(row: Observation, rollout: Rollout) -> tuple[bool, Observation] | None:
+    """Whether an answer is the candidate's, by the arm that was drawn for it; None when it is of another rollout.
+
+    A request whose release failed and which another release answered counts for the arm it was drawn for, as failed
+    and without a score: otherwise a fallback would hide that the candidate does not work.
+    """
+    if row.arm not in {Role.LIVE.value, rollout.role.value}:
+        return None
+    is_canary = row.arm == rollout.role.value
+    if row.release_id == (rollout.release_id if is_canary else rollout.live_id):
+        return is_canary, row
+    if row.at < rollout.started_at + SETTLING:
+        return None
+    return is_canary, replace(row, ok=False, score=None)
+
+
 class Watching:
     """The part of `Releases` that reads answers and looks at them."""
 
@@ -38,7 +58,7 @@ class Watching:
         return self._observations.observations(
             scope,
             route=rollout.route,
-            release_ids=[rollout.live_id, rollout.release_id],
+            release_ids=(),
             since=since,
             score_name=rollout.plan.score,
             limit=50_000,
@@ -65,7 +85,10 @@ class Watching:
         scored = max((seen.scored_seq or 0 for seen in known.values()), default=0)
         added: list[tuple[Seen, str, datetime]] = []
         for row in sorted(observed, key=lambda row: row.at):
-            is_canary = row.release_id == rollout.release_id
+            taken = _as_drawn(row, rollout)
+            if taken is None:
+                continue
+            is_canary, row = taken
             key = (row.trace_id, row.response_id, is_canary)
             before = known.get(key)
             if before is not None and (before.score is not None or row.score is None):

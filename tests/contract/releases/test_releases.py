@@ -325,6 +325,33 @@ def test_a_breach_takes_the_release_out_of_traffic_once(
         assert releases.moves(tx, scope, second)[-1].reason == "monitor 'errors': 9 of 20 failed"
 
 
+def test_a_fallback_does_not_hide_that_the_canary_fails(
+    rows: Database,
+    releases: Releases,
+    approved: Callable[[Tx, str], Release],
+    live: Release,
+    seen: KeptObservations,
+    scope: Scope,
+    actor: Actor,
+) -> None:
+    with rows.transaction() as tx:
+        broken = approved(tx, "broken")
+        rollout = releases.canary(tx, scope, actor, "broken")
+        Traffic(seen).send(tx, releases.arms(tx, scope, "extract"), 80, {live.id: 0.6, broken.id: 0.6})
+    early = [replace(row, trace_id=f"e{row.trace_id}", release_id="rel_before", arm="canary") for row in seen.rows[:9]]
+    later = [
+        replace(row, release_id=live.id, at=rollout.started_at + timedelta(seconds=5))
+        if row.release_id == broken.id
+        else row
+        for row in seen.rows
+    ]
+    seen.rows = [*early, *later]
+    [verdict] = check_all(rows, releases)
+    assert verdict.choice is Choice.ROLL_BACK
+    assert "of the last 10 canary answers failed" in verdict.reason
+    assert verdict.n_live + verdict.n_canary == 80  # what came late from the rollout before is not counted
+
+
 def test_a_shadow_whose_approval_is_gone_is_held(
     rows: Database,
     releases: Releases,
