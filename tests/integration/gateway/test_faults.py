@@ -298,3 +298,10 @@ def test_a_kept_connection_that_has_gone_is_no_failure(gateway: Gateway, upstrea
     for _ in range(5):
         assert text_of(ask(gateway)) == "once"
     assert all(len(record.attempts) == 1 for record in gateway.records())
+
+
+def test_connections_to_the_upstream_are_kept(gateway: Gateway, upstream: Upstream) -> None:
+    gateway.start()
+    for stream in (False, True) * 5:
+        assert ask(gateway, stream=stream).status_code == 200
+    assert upstream.connections == 1

@@ -68,6 +68,7 @@ class Forward(asyncio.Protocol):
         self._held_size = 0
         self._has_begun = self._is_whole = self._is_over = self._has_length = False
         self._is_uploaded = request.is_complete
+        self._keeps_alive = request.method == b"HEAD"
         for part in request.parts:
             self._hold(part)
         request.parts = []
@@ -156,7 +157,7 @@ class Forward(asyncio.Protocol):
         if self._is_whole:
             self._is_over = True
             self._transport.close()
-            self._caller.relayed(keeps_alive=self._parser.should_keep_alive())
+            self._caller.relayed(keeps_alive=self._keeps_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The server closed: the end of an answer without a length, else a failure."""
@@ -184,6 +185,7 @@ class Forward(asyncio.Protocol):
         """The answer is whole."""
         if self._parser.get_status_code() >= 200:
             self._is_whole = True
+            self._keeps_alive = self._parser.should_keep_alive()
 
     def _break_off(self) -> None:
         self._is_over = True

@@ -50,7 +50,7 @@ class Line(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._status = 0
         self._head_size = 0
-        self._is_reused = self._is_whole = False
+        self._is_reused = self._is_whole = self._keeps_alive = False
         self.made_at = self.idle_since = 0.0
 
     @property
@@ -146,6 +146,7 @@ class Line(asyncio.Protocol):
         """The parser found the end of the answer."""
         if self._status:
             self._is_whole = True
+            self._keeps_alive = self._parser.should_keep_alive()
 
     def _deliver(self) -> None:
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
@@ -157,7 +158,7 @@ class Line(asyncio.Protocol):
         listener, self._listener = self._listener, None
         if self._transport and listener is not None:
             self._transport.resume_reading()
-            if self._parser.should_keep_alive():
+            if self._keeps_alive:
                 self._is_reused = True
                 self._endpoint.keep(self)
             else:
