@@ -230,9 +230,15 @@ def _moving(router: APIRouter, releases: Releases, rows: Rows, access: Access) -
     @router.post("/releases/{ref}/check")
     def check(ref: str, caller: Annotated[Caller, developer]) -> VerdictOut | None:
         """Look at its rollout now, instead of waiting for the next look; null when it is not on its way."""
-        with rows.transaction() as tx:
+        with rows.reading() as tx:
             release = releases.get(tx, caller.scope, ref)
-            verdict = releases.check(tx, caller.scope, release.route)
+            rollout = releases.rollout(tx, caller.scope, release)
+            known_to = releases.known_to(tx, rollout) if rollout else None
+        if rollout is None or rollout.ended_at is not None:
+            return None
+        observed = releases.observe(caller.scope, rollout, known_to)
+        with rows.transaction() as tx:
+            verdict = releases.check(tx, caller.scope, release.route, observed)
         return VerdictOut.of(verdict) if verdict else None
 
 

@@ -353,6 +353,16 @@ class Look:
     rule_hash: str
 
 
+@dataclass(frozen=True)
+class Loss:
+    """An answer on which the candidate did badly; `difference` to the live answer exists in shadow only."""
+
+    trace_id: str
+    ok: bool
+    score: float | None
+    difference: float | None
+
+
 class ReleaseMoved(Event, frozen=True, kw_only=True):
     """A release changed its stage."""
 

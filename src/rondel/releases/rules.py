@@ -116,7 +116,10 @@ def judge(seen: Sequence[Seen], plan: Plan, *, role: Role, step: int) -> Verdict
     if role is Role.SHADOW:
         return verdict(*_shadow_choice(measures, plan, n_canary))
     at_step = sum(answer.is_canary and answer.step == step for answer in counted)
-    return verdict(*_canary_choice(measures, plan, step, n_canary, at_step))
+    choice, reason = _canary_choice(measures, plan, step, n_canary, at_step)
+    if choice is Choice.CONTINUE and len(seen) > 2 * len(counted):
+        reason += f"; {len(seen) - len(counted)} further answers to the same conversations are not counted"
+    return verdict(choice, reason)
 
 
 def _shadow_choice(measures: Sequence[Measure], plan: Plan, copies: int) -> tuple[Choice, str]:

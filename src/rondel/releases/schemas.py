@@ -15,13 +15,13 @@ from rondel.releases.models import (
     Choice,
     ComponentKind,
     Look,
+    Loss,
     Measure,
     Move,
     Release,
     Role,
     Rollout,
     RolloutState,
-    Seen,
     Stage,
     State,
     Unit,
@@ -215,11 +215,12 @@ class LossOut(_FromModel):
     trace_id: str
     ok: bool
     score: float | None
+    difference: float | None
 
     @classmethod
-    def of(cls, seen: Seen) -> "LossOut":
+    def of(cls, loss: Loss) -> "LossOut":
         """From the model."""
-        return cls.model_validate(seen)
+        return cls.model_validate(loss)
 
 
 class ReleaseOut(ReleaseLineOut):

@@ -19,6 +19,7 @@ from rondel.releases.models import (
     Arm,
     Choice,
     Look,
+    Loss,
     Move,
     Plan,
     Release,
@@ -27,7 +28,6 @@ from rondel.releases.models import (
     Rollout,
     RolloutChanged,
     RolloutState,
-    Seen,
     Stage,
     Verdict,
 )
@@ -529,8 +529,8 @@ class Releases:
         """Every look with what the rules choose today for the same answers: equal, unless somebody changed either."""
         return self._watching.replay(tx, scope, rollout)
 
-    def losses(self, tx: Tx, scope: Scope, rollout: Rollout, *, limit: int = 5) -> builtins.list[Seen]:
-        """The candidate's worst answers so far: failed ones, then the lowest scores."""
+    def losses(self, tx: Tx, scope: Scope, rollout: Rollout, *, limit: int = 5) -> builtins.list[Loss]:
+        """The candidate's worst answers so far: failed ones, then the lowest scores (in shadow: lost to live)."""
         return self._watching.losses(tx, scope, rollout, limit=limit)
 
     # Moving

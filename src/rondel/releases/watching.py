@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from rondel.audit.service import Audit
 from rondel.identity.models import system
 from rondel.ids import Ids
-from rondel.releases.models import Choice, Look, Plan, Role, Rollout, Seen, Verdict
+from rondel.releases.models import Choice, Look, Loss, Plan, Role, Rollout, Seen, Verdict
 from rondel.releases.ports import Observations
 from rondel.releases.rules import judge, rule_hash, with_caps
 from rondel.releases.store import ReleaseStore
@@ -181,8 +181,23 @@ class Watching:
             replayed.append((look, choice))
         return replayed
 
-    def losses(self, tx: Tx, scope: Scope, rollout: Rollout, *, limit: int) -> list[Seen]:
-        """The candidate's failed answers, then its lowest scores."""
-        seen = [row for row in self._store.seen(tx, scope, rollout.id).values() if row.is_canary]
-        bad = [row for row in seen if not row.ok or (row.score is not None and row.score < 1)]
-        return sorted(bad, key=lambda row: (row.ok, row.score if row.score is not None else 1.0, row.seq))[:limit]
+    def losses(self, tx: Tx, scope: Scope, rollout: Rollout, *, limit: int) -> list[Loss]:
+        """The candidate's failed answers, then its lowest scores; in shadow by what it lost to live on that request."""
+        seen = list(self._store.seen(tx, scope, rollout.id).values())
+        is_paired = rollout.role is Role.SHADOW
+        live = {row.trace_id: row.score for row in seen if not row.is_canary and row.score is not None}
+        found: list[Loss] = []
+        for row in seen:
+            beside = live.get(row.trace_id) if is_paired else None
+            difference = None if row.score is None or beside is None else row.score - beside
+            lost = row.score is not None and (
+                row.score < 1 if not is_paired else difference is not None and difference < 0
+            )
+            if row.is_canary and (lost or not row.ok):
+                found.append(Loss(row.trace_id, row.ok, row.score, difference))
+
+        def badness(loss: Loss) -> tuple[bool, float]:
+            worth = loss.difference if is_paired else loss.score
+            return loss.ok, 1.0 if worth is None else worth
+
+        return sorted(found, key=badness)[:limit]

@@ -146,6 +146,7 @@ def test_only_the_first_answer_of_a_unit_counts() -> None:
     same = [replace(one, is_counted=one.seq <= 10) for one in seen]
     assert look(same).choice is Choice.CONTINUE
     assert look(same).n_live + look(same).n_canary == 10
+    assert "190 further answers to the same conversations are not counted" in look(same).reason
 
 
 def test_a_latency_limit_rolls_back_and_without_one_latency_is_only_shown() -> None:
