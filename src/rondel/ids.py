@@ -6,12 +6,14 @@ from collections.abc import Callable
 from rondel.clock import Clock
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, https://github.com/ulid/spec
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 
 
 def ulid(milliseconds: int, entropy: bytes) -> str:
     """26 characters: 48 bits of time and 80 bits of chance (`entropy` holds 10 bytes)."""
     value = (milliseconds << 80) | int.from_bytes(entropy, "big")
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
 
 
 class Ids:

@@ -79,6 +79,7 @@ async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: 
     server = await loop.create_server(lambda: Caller(worker), sock=made)
     worker.sweep()
     gc.freeze()  # what lives as long as the process is not looked at again
+    gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind: look for some seldom
     log.info("gateway worker listens", worker=number, host=host, port=made.getsockname()[1], pid=os.getpid())
     await stopped.wait()
     await _drain(worker, server)
