@@ -1,6 +1,7 @@
 """The statistics keep their promises in simulation: few false alarms at every look, and enough power."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -107,6 +108,30 @@ def test_agrees_with_the_plain_product_of_bets() -> None:
     by_hand = np.mean([np.prod([1 + f * (-0.1 - x) / 1.1 for x in values]) for f in fractions])
     got = log_e_below(values, -0.1, ceiling=1.0, fractions=np.array(fractions))[-1]
     assert math.exp(got) == pytest.approx(by_hand)
+
+
+def test_every_wealth_is_fair_under_its_null_by_counting_all_outcomes() -> None:
+    """Ville's inequality asks for a mean of 1 (at most); summed exactly over all sequences of six."""
+    chances = {-1.0: 0.3, 0.0: 0.5, 1.0: 0.2}
+    mean = sum(value * chance for value, chance in chances.items())
+    below = above = 0.0
+    for outcome in product(chances, repeat=6):
+        chance = math.prod(chances[value] for value in outcome)
+        values = np.array(outcome)
+        below += chance * math.exp(log_e_below(values, mean, ceiling=1.0)[-1])
+        above += chance * math.exp(log_e_above(values, mean, floor=-1.0)[-1])
+    assert below == pytest.approx(1.0)
+    assert above == pytest.approx(1.0)
+    weights = np.array([0.1, 0.25, 0.25, 0.5, 0.5, 0.5])
+    errors = mismatch = 0.0
+    for whose in product((True, False), repeat=6):
+        arm = np.array(whose)
+        errors += math.prod(np.where(arm, weights, 1 - weights)) * math.exp(log_e_more_errors(arm, weights))
+        mismatch += (
+            0.25 ** int(arm.sum()) * 0.75 ** int((~arm).sum()) * math.exp(log_e_mismatch(int(arm.sum()), 6, 0.25))
+        )
+    assert errors == pytest.approx(1.0)
+    assert mismatch == pytest.approx(1.0)
 
 
 def test_pairs_waste_nothing_and_depend_on_no_value() -> None:
