@@ -90,6 +90,7 @@ class Gateway:
         default_factory=lambda: Snapshot(version=1, hash_key=pepper(SECRET).hex(), keys=(key(),))
     )
     port: int = 0
+    environ: dict[str, str] = field(default_factory=dict[str, str])
     logs: list[str] = field(default_factory=list[str])
     process: "subprocess.Popen[str] | None" = None
 
@@ -111,7 +112,7 @@ class Gateway:
             str(port),
             *more,
         ]
-        environ = {**os.environ, "RONDEL_SECRET": SECRET.decode()}
+        environ = {**os.environ, "RONDEL_SECRET": SECRET.decode(), **self.environ}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ)
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         assert self.wait_for(lambda: bool(self.port)), "".join(self.logs)
