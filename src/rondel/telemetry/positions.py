@@ -1,4 +1,4 @@
-"""What telemetry keeps in the rows: how far each segment is stored, scores that wait, how far each listener has read."""
+"""Telemetry in the rows: how far each segment is stored, scores that wait, how far each listener has read."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -57,7 +57,7 @@ class Positions:
     def spool(self, tx: Tx) -> dict[str, SpoolPosition]:
         """The position in every segment that was ever read and is not forgotten."""
         columns = (SPOOL_POSITIONS.c.segment, SPOOL_POSITIONS.c.stored, SPOOL_POSITIONS.c.intended)
-        return {segment: SpoolPosition(stored, intended) for segment, stored, intended in tx.execute(select(*columns))}
+        return {row.segment: SpoolPosition(row.stored, row.intended) for row in tx.execute(select(*columns))}
 
     def move(self, tx: Tx, segment: str, position: SpoolPosition) -> None:
         """Write down a segment's position."""
@@ -94,7 +94,7 @@ class Positions:
         """Scores that wait, oldest first."""
         table = WAITING_SCORES.c
         statement = select(table.project_id, table.environment, table.score).order_by(table.at, table.id).limit(limit)
-        return [(Scope(project, env), _SCORE.decode(score)) for project, env, score in tx.execute(statement)]
+        return [(Scope(row.project_id, row.environment), _SCORE.decode(row.score)) for row in tx.execute(statement)]
 
     def forget_scores(self, tx: Tx, ids: Sequence[str]) -> None:
         """Forget scores that are stored, or that wait no longer."""
