@@ -124,11 +124,11 @@ class Gateway:
             if '"gateway worker listens"' in line:
                 self.port = json.loads(line)["port"]
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float = 10) -> None:
         """Drain and end."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(patience_s)
             self.process = None
             self.port = 0
 

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from rondel.spend.models import ModelPrice
 from tests.integration.gateway.asking import ASK, ask
 from tests.integration.gateway.gateway import KEY, Gateway, key, release, target, with_limits
+from tests.integration.gateway.upstream import Upstream, say
 
 BODY = json.dumps({"model": "support", "messages": ASK}).encode()
 HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode()
@@ -168,3 +170,18 @@ def test_a_budget_is_not_given_back_by_a_restart(gateway: Gateway) -> None:
     gateway.write(keys=(with_limits(budget_nano=100_000, window_started="2026-12"),))
     gateway.start()
     assert ask(gateway, max_tokens=7).status_code == 200
+
+
+def test_what_does_not_end_in_time_is_told_and_recorded(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("up-1", say(" ".join(["word"] * 1000), interval_s=0.02))
+    gateway.start()
+    answers: list[bytes] = []
+    asking = threading.Thread(target=lambda: answers.append(ask(gateway, stream=True, timeout=30).content))
+    asking.start()
+    assert upstream.wait_for(lambda: upstream.pieces > 5)
+    gateway.stop(patience_s=14)
+    asking.join(5)
+    assert b'"stream_broken"' in answers[0]
+    record = gateway.record()
+    assert record.truncated
+    assert record.error_message == "The gateway was stopped."

@@ -394,6 +394,14 @@ class Exchange:
             self._intake = None
             self._refuse(RondelError("Something broke inside the gateway; its log says what."))
 
+    def stop(self) -> None:
+        """The worker ends before the answer does: the caller is told, and the record written."""
+        self._drop_line()
+        if self._is_begun and self._intake is not None:
+            self._finish(self._intake.end("The gateway was stopped."))
+        else:
+            self._refuse(Unavailable("The gateway was stopped. Try again."), retry_after_s=1.0)
+
     def hang_up(self) -> None:
         """The caller is gone: so is the reason to go on."""
         if self._is_over:

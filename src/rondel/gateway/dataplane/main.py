@@ -29,7 +29,9 @@ from rondel.gateway.rules import internal_key
 from rondel.ids import Ids
 from rondel.storage.folder import Folder
 
-DRAIN_S = 30.0
+DRAIN_S = 10.0
+"""How long requests may still take after SIGTERM; less than a supervisor waits before it kills."""
+LAST_S = 1.0
 BACKLOG = 2048
 
 log = structlog.get_logger()
@@ -94,6 +96,10 @@ async def _drain(worker: Worker, server: asyncio.Server) -> None:
     worker.drain()
     with suppress(TimeoutError):
         await asyncio.wait_for(worker.is_empty.wait(), DRAIN_S)
+    for exchange in list(worker.exchanges):
+        exchange.stop()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(worker.is_empty.wait(), LAST_S)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -230,6 +230,7 @@ class Endpoint:
         self.breakers: dict[str, Breaker] = {}
         self._clock = clock
         self._idle: list[Line] = []
+        self._is_closed = False
         self._tls = ssl.create_default_context() if address.is_tls else None
         static = [("host", address.authority), ("content-type", "application/json"), ("accept-encoding", "identity")]
         static += [*provider.headers(secret), *connection.headers.items()]
@@ -272,6 +273,9 @@ class Endpoint:
 
     def keep(self, line: Line) -> None:
         """A line is free again."""
+        if self._is_closed:
+            line.abandon()
+            return
         line.idle_since = self._clock()
         self._idle.append(line)
 
@@ -287,7 +291,8 @@ class Endpoint:
         self._idle = kept
 
     def close(self) -> None:
-        """Close all kept lines; requests under way end by themselves."""
+        """Close all kept lines; requests under way end by themselves, and their lines with them."""
+        self._is_closed = True
         for line in self._idle:
             line.abandon()
         self._idle = []
