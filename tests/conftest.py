@@ -18,9 +18,10 @@ from rondel.clock import FixedClock, SystemClock
 from rondel.identity.models import Actor, ActorKind, Role
 from rondel.ids import Ids
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA
+from rondel.storage.ports import METADATA, Columns
 from rondel.storage.rows.database import Database, connect
 from rondel.storage.rows.migrate import migrate
+from rondel.testing.columns import temporary_columns
 from rondel.testing.rows import memory_rows
 from tests.requirements import missing
 
@@ -119,6 +120,13 @@ def memory() -> Generator[Database]:
     database = memory_rows()
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def columns() -> Generator[Columns]:
+    """The real column engine on a temporary folder, one a process: keep tests apart by their project."""
+    with temporary_columns() as opened:
+        yield opened
 
 
 def tables() -> set[str]:

@@ -138,7 +138,7 @@ def _says(ask: Ask, phrase: str) -> str:
     if phrase.isalnum():
         return f"(hasAllTokens(input_text, {words}) OR hasAllTokens(output_text, {words}))"
     return " OR ".join(
-        f"(hasAllTokens({text}, {words}) AND positionCaseInsensitiveUTF8({text}, {words}) > 0)"
+        f"(hasAllTokens({text}, {words}) AND positionCaseInsensitive({text}, {words}) > 0)"
         for text in ("input_text", "output_text")
     ).join("()")
 

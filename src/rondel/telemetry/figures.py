@@ -93,8 +93,8 @@ class Figures:
         ask = Ask(scope)
         sql = (
             "SELECT count(), countIf(status = 'error'), "
-            "if(count() = 0, NULL, quantileExactInclusive(0.5)(duration_us) / 1000), "
-            f"if(count() = 0, NULL, quantileExactInclusive(0.95)(duration_us) / 1000) FROM {_begun(ask, asked)}"
+            "if(count() = 0, NULL, quantileExact(0.5)(duration_us) / 1000), "
+            f"if(count() = 0, NULL, quantileExact(0.95)(duration_us) / 1000) FROM {_begun(ask, asked)}"
         )
         count, errors, p50, p95 = self._columns.query(sql, ask.parameters).rows[0]
         cost, tokens, unknown = self._sums(scope, asked)

@@ -35,7 +35,7 @@ _KEPT = (
     "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = 1000, "
     "min_bytes_for_wide_part = 10485760"
 )
-_WORDS = "TYPE text(tokenizer = splitByNonAlpha, preprocessor = lowerUTF8({0}))"
+_WORDS = "TYPE text(tokenizer = splitByNonAlpha, preprocessor = lower({0}))"
 
 _SPAN_COLUMNS: Mapping[str, str] = {
     "project_id": "LowCardinality(String)",

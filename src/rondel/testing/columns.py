@@ -1,0 +1,52 @@
+"""Columns for tests: the real engine on a temporary folder, and traces over it."""
+
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rondel.clock import Clock
+from rondel.ids import Ids
+from rondel.spend.ports import OwnPrices, PriceBook
+from rondel.storage.columns.chdb import open_chdb
+from rondel.storage.ports import Columns, Rows
+from rondel.telemetry.figures import Figures
+from rondel.telemetry.intake import Intake
+from rondel.telemetry.positions import Positions
+from rondel.telemetry.service import Traces
+from rondel.telemetry.spool.drain import Drain
+from rondel.telemetry.store import Store
+
+
+@contextmanager
+def temporary_columns() -> Generator[Columns]:
+    """chDB on a folder of its own. One folder a process: start it once, and keep tests apart by their projects."""
+    with tempfile.TemporaryDirectory(prefix="rondel-columns-") as folder:
+        columns = open_chdb(Path(folder) / "columns")
+        try:
+            yield columns
+        finally:
+            columns.close()
+
+
+def traces_over(
+    columns: Columns, rows: Rows, spool: Path, clock: Clock, ids: Ids, prices: PriceBook | None = None
+) -> Traces:
+    """A `Traces` as the server has it, with its tables made."""
+    store, positions = Store(columns), Positions()
+    intake = Intake(store, clock)
+    book = prices or OwnPrices({})
+    spool.mkdir(parents=True, exist_ok=True)
+    traces = Traces(
+        store=store,
+        figures=Figures(columns),
+        intake=intake,
+        positions=positions,
+        rows=rows,
+        prices=book,
+        ids=ids,
+        clock=clock,
+        drain=Drain(spool, rows=rows, positions=positions, intake=intake, prices=book, clock=clock),
+    )
+    traces.prepare()
+    return traces
