@@ -1,0 +1,50 @@
+"""Runs a command as long as its own standard input is open, then ends the command and everything it started.
+
+The worker holds the other end of that pipe: when the worker dies in whatever way, the system closes it. Started as a
+file with `python -I -S`, so it loads the standard library alone. Its exit code is the command's; 128 + n for signal n.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+GRACE_S = 3.0
+
+
+def main(command: list[str]) -> int:
+    """Run `command` in a process group of its own."""
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        sys.stdout.write(f"{command[0]}: {error.strerror}\n")
+        return 127
+    # The worker's terminal is not ours to be interrupted by: the pipe says when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_hold, args=(child,), daemon=True).start()
+    code = child.wait()
+    _signal_group(child, signal.SIGKILL)
+    return code if code >= 0 else 128 - code
+
+
+def _hold(child: "subprocess.Popen[bytes]") -> None:
+    while os.read(0, 4096):
+        pass
+    _signal_group(child, signal.SIGTERM)
+    try:
+        child.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        _signal_group(child, signal.SIGKILL)
+
+
+def _signal_group(child: "subprocess.Popen[bytes]", number: int) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""DBOS, and only here: it keeps what finished steps gave, so that a resumed job goes on behind them."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from dbos import DBOS, DBOSConfig, SetWorkflowID, error
+from dbos import Serializer as DbosSerializer
+
+from rondel.errors import Invalid
+
+T = TypeVar("T")
+
+APPLICATION = "rondel-jobs"
+APPLICATION_VERSION = "1"  # fixed: code changes are told by task versions, and must not strand pending jobs
+SCHEMA = "rondel_jobs"
+POLL_S = 0.5
+
+
+class StepLog(Protocol):
+    """Starts and resumes bodies, and remembers the results of their steps."""
+
+    def open(self, executor_id: str, body: Callable[[str], None]) -> None:
+        """Begin; `body(job_id)` is what `start` and `resume` run, each in a thread of its own."""
+        ...
+
+    def start(self, job_id: str) -> None:
+        """Run the body for a job, or go on with it if it was begun before."""
+        ...
+
+    def step(self, name: str, work: Callable[[], T]) -> T:
+        """Inside a body: do the work, or give what it gave the last time."""
+        ...
+
+    def close(self) -> None:
+        """Stop taking anything up; bodies that run are left as they are."""
+        ...
+
+
+class DbosSteps:
+    """The step log in DBOS: a SQLite file (WAL), or a schema in PostgreSQL. One in a process: DBOS is global."""
+
+    def __init__(self, dsn: str) -> None:
+        """`dsn` is `sqlite:///FILE` or `postgresql://...`."""
+        self._dsn = dsn
+        self._queue = ""
+        self._begin: Callable[[str], None] | None = None
+
+    def open(self, executor_id: str, body: Callable[[str], None]) -> None:
+        """Launch DBOS under an id that no other worker has, listening to a queue that is this worker's alone."""
+        config = DBOSConfig(
+            name=APPLICATION,
+            application_version=APPLICATION_VERSION,
+            executor_id=executor_id,
+            system_database_url=_url(self._dsn),
+            dbos_system_schema=SCHEMA,
+            serializer=JsonSerializer(),
+            log_level="ERROR",
+            enable_otlp=False,
+            use_listen_notify=False,
+        )
+        DBOS(config=config)
+        # Attempts are counted in the job's row, which people see.
+        self._begin = DBOS.workflow(name="job", max_recovery_attempts=None)(body)
+        self._queue = f"worker-{executor_id}"
+        DBOS.listen_queues([self._queue])
+        DBOS.launch()
+        DBOS.register_queue(self._queue, polling_interval_sec=POLL_S)
+
+    def start(self, job_id: str) -> None:
+        """A job that DBOS knows is moved to this worker's queue; another is started."""
+        if self._begin is None:
+            raise RuntimeError("The step log is not open.")
+        try:
+            DBOS.resume_workflow(job_id, queue_name=self._queue)
+        except error.DBOSNonExistentWorkflowError:
+            with SetWorkflowID(job_id):
+                DBOS.start_workflow(self._begin, job_id)
+
+    def step(self, name: str, work: Callable[[], T]) -> T:
+        """A DBOS step."""
+        return DBOS.run_step({"name": name}, work)
+
+    def close(self) -> None:
+        """Forget this worker's queue and leave DBOS."""
+        DBOS.delete_queue(self._queue)
+        DBOS.destroy(destroy_registry=True)
+
+
+class JsonSerializer(DbosSerializer):
+    """JSON instead of DBOS's pickle: nothing that is read back can run code."""
+
+    def serialize(self, data: Any) -> str:
+        """JSON text; an exception becomes its type and text."""
+        return msgspec.json.encode(data, enc_hook=_plain).decode()
+
+    def deserialize(self, serialized_data: str) -> Any:
+        """The value again; an exception as `RuntimeError`."""
+        if serialized_data.startswith('{"__exception__":'):
+            failure = msgspec.json.decode(serialized_data, type=_Failure)
+            return RuntimeError(f"{failure.exception}: {failure.text}")
+        return msgspec.json.decode(serialized_data)
+
+    def name(self) -> str:
+        """How DBOS marks the rows."""
+        return "rondel_json"
+
+
+class _Failure(msgspec.Struct):
+    exception: str = msgspec.field(name="__exception__")
+    text: str = ""
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseException):
+        return _Failure(type(value).__name__, str(value))
+    raise TypeError(f"{type(value).__name__} is no JSON value: a step gives JSON values only.")
+
+
+def _url(dsn: str) -> str:
+    """The DSN as SQLAlchemy and DBOS want it; a SQLite file is put into WAL mode first."""
+    if dsn.startswith("sqlite:///"):
+        path = Path(dsn.removeprefix("sqlite:///"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("pragma journal_mode=wal")
+        return dsn
+    if dsn.startswith(("postgresql://", "postgres://")):
+        return "postgresql+psycopg://" + dsn.split("://", 1)[1]
+    raise Invalid(f"Jobs are kept in SQLite or PostgreSQL, not at {dsn.split(':', 1)[0]!r}.")
