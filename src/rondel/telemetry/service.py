@@ -8,6 +8,8 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from rondel.audit.models import Acting
+from rondel.audit.service import Audit
 from rondel.clock import Clock
 from rondel.errors import Invalid, NotFound
 from rondel.ids import Ids
@@ -73,6 +75,7 @@ class Traces:
         positions: Positions,
         rows: Rows,
         prices: PriceBook,
+        audit: Audit,
         ids: Ids,
         clock: Clock,
         drain: Drain | None = None,
@@ -83,6 +86,7 @@ class Traces:
         self._positions = positions
         self._rows = rows
         self._prices = prices
+        self._audit = audit
         self._ids = ids
         self._clock = clock
         self._drain = drain
@@ -314,16 +318,21 @@ class Traces:
 
     # Erasing
 
-    def erase(self, scope: Scope, *, what: str, values: Sequence[str]) -> int:
+    def erase(self, scope: Scope, actor: Acting, *, what: str, values: Sequence[str]) -> int:
         """Remove traces with their scores, by `trace` id, `session` or `user`; returns how many traces are gone.
 
-        What still stands in the spool is stored first, so that it is found and removed too.
+        What still stands in the spool is stored first, so that it is found and removed too. The audit log tells that
+        it was done and to how many, not to whom.
         """
         if what not in _ERASABLE:
             raise Invalid(f"Traces are not erased by {what!r}. Known: {', '.join(_ERASABLE)}.")
         chosen = [value for value in values if value]
+        if not chosen:
+            return 0
+        with self._rows.transaction() as tx:
+            self._audit.record(tx, scope, actor, "trace.erase", what, values=len(chosen))
         self.flush()
-        return self._store.erase(scope, column=_ERASABLE[what], values=chosen) if chosen else 0
+        return self._store.erase(scope, column=_ERASABLE[what], values=chosen)
 
 
 def _checked(score: Score) -> Score:

@@ -5,7 +5,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rondel.clock import Clock
+from rondel.audit.service import Audit
+from rondel.audit.signing import Signer
+from rondel.audit.store import AuditStore
+from rondel.clock import Clock, SystemClock
 from rondel.ids import Ids
 from rondel.spend.ports import OwnPrices, PriceBook
 from rondel.storage.columns.chdb import open_chdb
@@ -29,9 +32,7 @@ def temporary_columns() -> Generator[Columns]:
             columns.close()
 
 
-def traces_over(
-    columns: Columns, rows: Rows, spool: Path, clock: Clock, ids: Ids, prices: PriceBook | None = None
-) -> Traces:
+def traces_over(columns: Columns, rows: Rows, spool: Path, clock: Clock, prices: PriceBook | None = None) -> Traces:
     """A `Traces` as the server has it, with its tables made."""
     store, positions = Store(columns), Positions()
     intake = Intake(store, clock)
@@ -44,7 +45,8 @@ def traces_over(
         positions=positions,
         rows=rows,
         prices=book,
-        ids=ids,
+        audit=Audit(store=AuditStore(), signer=Signer(b"a secret for tests")),
+        ids=Ids(SystemClock()),
         clock=clock,
         drain=Drain(spool, rows=rows, positions=positions, intake=intake, prices=book, clock=clock),
     )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rondel.clock import FixedClock, SystemClock
-from rondel.ids import Ids
+from rondel.clock import FixedClock
 from rondel.spend.models import ModelPrice
 from rondel.spend.ports import OwnPrices
 from rondel.storage.models import Scope
@@ -44,7 +43,7 @@ def spool(tmp_path: Path) -> Path:
 @pytest.fixture
 def traces(columns: Columns, memory: Database, spool: Path, still: FixedClock) -> Traces:
     """Traces with an empty spool."""
-    return traces_over(columns, memory, spool, still, Ids(SystemClock()), PRICES)
+    return traces_over(columns, memory, spool, still, PRICES)
 
 
 MakeSpan = Callable[..., Span]
@@ -53,7 +52,7 @@ MakeSpan = Callable[..., Span]
 def span(
     number: int, *, trace: int | None = None, parent: int | None = None, ago_s: float = 0.0, **values: object
 ) -> Span:
-    """A span with plain ids: span `number` of trace `trace` (its own by default), `ago_s` seconds before `NOW`, 1 s long."""
+    """Span `number` of trace `trace` (its own by default): a root or below `parent`, `ago_s` seconds before `NOW`."""
     start = NOW - timedelta(seconds=ago_s)
     fields: dict[str, object] = {
         "trace_id": f"{trace or number:032x}",

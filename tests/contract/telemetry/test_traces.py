@@ -8,6 +8,7 @@ import pytest
 
 from rondel.clock import FixedClock
 from rondel.errors import Invalid, NotFound
+from rondel.identity.models import Actor
 from rondel.storage.models import Scope
 from rondel.telemetry.models import (
     Bound,
@@ -134,13 +135,23 @@ def test_filters_find_what_any_span_has(traces: Traces, here: Scope) -> None:
 
 def test_cost_and_tokens_of_one_call_count_once(traces: Traces, here: Scope) -> None:
     """The caller's own span of a call, the gateway's root that sums it up, and the attempt that was paid."""
-    paid: dict[str, object] = {"tokens": Tokens(10, output_text=5), "cost": Cost(None, 1000, "t")}
+    tokens, cost = Tokens(10, output_text=5), Cost(None, 1000, "t")
     traces.add(
         here,
         [
-            span(1, ago_s=9, **paid),
-            span(2, trace=1, parent=1, ago_s=8, kind=SpanKind.GATEWAY, entry=Entry.REMOTE, summarises=True, **paid),
-            span(3, trace=1, parent=2, ago_s=7, **paid),
+            span(1, ago_s=9, tokens=tokens, cost=cost),
+            span(
+                2,
+                trace=1,
+                parent=1,
+                ago_s=8,
+                kind=SpanKind.GATEWAY,
+                entry=Entry.REMOTE,
+                summarises=True,
+                tokens=tokens,
+                cost=cost,
+            ),
+            span(3, trace=1, parent=2, ago_s=7, tokens=tokens, cost=cost),
         ],
     )
     row = traces.search(here, TraceFilter()).items[0]
@@ -274,18 +285,18 @@ def test_listeners_go_on_from_their_position(traces: Traces, here: Scope, still:
     assert traces.position_of(here, "drift") == second.position
 
 
-def test_what_is_erased_is_gone_with_its_scores(traces: Traces, here: Scope) -> None:
+def test_what_is_erased_is_gone_with_its_scores(traces: Traces, here: Scope, actor: Actor) -> None:
     traces.add(here, [span(1, user="ada"), span(2, trace=1, parent=1), span(3, user="bob")])
     traces.score(here, Score("feedback", 1, trace_id=f"{1:032x}"))
     traces.flush()
-    assert traces.erase(here, what="user", values=["ada"]) == 1
+    assert traces.erase(here, actor, what="user", values=["ada"]) == 1
     assert [row.user for row in traces.search(here, TraceFilter()).items] == ["bob"]
     with pytest.raises(NotFound):
         traces.get(here, f"{1:032x}")
-    assert traces.erase(here, what="trace", values=[f"{3:032x}"]) == 1
+    assert traces.erase(here, actor, what="trace", values=[f"{3:032x}"]) == 1
     assert traces.search(here, TraceFilter()).items == ()
     with pytest.raises(Invalid, match="not erased by"):
-        traces.erase(here, what="planet", values=["x"])
+        traces.erase(here, actor, what="planet", values=["x"])
 
 
 def test_export_gives_whole_traces_as_json_lines(traces: Traces, here: Scope) -> None:
