@@ -63,8 +63,12 @@ class DbosSteps:
             use_listen_notify=False,
         )
         DBOS(config=config)
+
+        def run(job_id: str) -> None:  # DBOS marks the function, which a bound method does not allow
+            body(job_id)
+
         # Attempts are counted in the job's row, which people see.
-        self._begin = DBOS.workflow(name="job", max_recovery_attempts=None)(body)
+        self._begin = DBOS.workflow(name="job", max_recovery_attempts=None)(run)
         self._queue = f"worker-{executor_id}"
         DBOS.listen_queues([self._queue])
         DBOS.launch()

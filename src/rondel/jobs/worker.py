@@ -84,6 +84,9 @@ class Worker:
             code = 0
         except LeaseLost as error:
             log.warning("worker ends", reason=str(error))
+        except Exception:
+            # An edge: nothing after this could tell what went wrong.
+            log.exception("worker failed")
         finally:
             os._exit(code)
 
