@@ -31,8 +31,8 @@ FIELDS: Mapping[str, str] = {
 """Words before a colon, and the field of `TraceFilter` that each sets."""
 
 _CLOSED: Mapping[str, tuple[str, ...]] = {
-    "status": tuple(Status),
-    "kind": tuple(SpanKind),
+    "status": tuple(one.value for one in Status),
+    "kind": tuple(one.value for one in SpanKind),
     "feedback": ("up", "down"),
 }
 
@@ -41,7 +41,7 @@ _MEASURES = ("cost", "latency", "ttft", "tokens")
 _TERM = re.compile(
     r"""\s*(?:
         (?P<field>[A-Za-z_]+):(?P<value>"[^"]*"|\S*)
-      | (?P<measure>[A-Za-z_]+(?:\.[\w.\-]+)?)(?P<operator>>=|<=|>|<|=)(?P<number>\S+)
+      | (?P<measure>[A-Za-z_][\w.\-]*)(?P<operator>>=|<=|>|<|=)(?P<number>\S+)
       | "(?P<quoted>[^"]*)"
       | (?P<word>\S+)
     )""",
