@@ -39,7 +39,8 @@ class ClickHouseColumns:
         """Append rows, durably; a repeated `token` adds nothing (tables keep a window of the last tokens)."""
         if not rows:
             return
-        settings: dict[str, object] = {"insert_deduplicate": 1}
+        # Without a token the engine would take equal rows for a repeat.
+        settings: dict[str, object] = {"insert_deduplicate": int(token is not None)}
         if token is not None:
             settings["insert_deduplication_token"] = token
         with self._ingest_lock, _in_words(60.0):
