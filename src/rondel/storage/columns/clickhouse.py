@@ -1,5 +1,6 @@
 """The columns through clickhouse-connect: a ClickHouse server by DSN, and chDB in this process by the same calls."""
 
+import os
 import queue
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,10 +40,8 @@ class ClickHouseColumns:
         """Append rows, durably; a repeated `token` adds nothing (tables keep a window of the last tokens)."""
         if not rows:
             return
-        # Without a token the engine would take equal rows for a repeat.
-        settings: dict[str, object] = {"insert_deduplicate": int(token is not None)}
-        if token is not None:
-            settings["insert_deduplication_token"] = token
+        # Without a token of its own the engine would take equal rows for a repeat.
+        settings: dict[str, object] = {"insert_deduplication_token": token or os.urandom(16).hex()}
         with self._ingest_lock, _in_words(60.0):
             if self._ingest is None:
                 self._ingest = self._connect()
