@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlencode
 
 from rondel.errors import Invalid, did_you_mean
+from rondel.telemetry.language import parse_filter
 from rondel.telemetry.models import (
     Facet,
     HistogramBucket,
@@ -91,9 +92,13 @@ class TraceQuery:
         return f"/traces?{found}" if found else "/traces"
 
     def filter(self, now: datetime, limit: int) -> TraceFilter:
-        """What to ask telemetry for."""
+        """What to ask telemetry for; the search box takes the filter language.
+
+        Raises:
+            Invalid: the search names a field or a figure that is not known.
+        """
         width = RANGES[self.range][1]
-        return TraceFilter(
+        plain = TraceFilter(
             since=self.since or (now - width if width else None),
             until=self.until,
             status=self.chosen.get("status", ()),
@@ -102,16 +107,10 @@ class TraceQuery:
             models=self.chosen.get("model", ()),
             feedback=self.chosen.get("feedback", ()),
             arms=self.arm,
-            text=(self.text,) if self.text and not is_trace_id(self.text) else (),
-            trace_ids=(self.text.lower(),) if is_trace_id(self.text) else (),
             limit=limit,
             cursor=self.cursor,
         )
-
-
-def is_trace_id(text: str) -> bool:
-    """Whether a search looks like a whole trace id."""
-    return len(text) == 32 and all(digit in "0123456789abcdef" for digit in text.lower())
+        return parse_filter(self.text, plain)
 
 
 def parse(parameters: Sequence[tuple[str, str]]) -> TraceQuery:
@@ -238,6 +237,8 @@ class TraceList:
     now: datetime
     has_any: bool
     """Whether the project has a trace at all, whatever the filter says."""
+    fault: str = ""
+    """Why the search could not be understood; the list is then empty."""
 
 
 def trace_list(
@@ -250,6 +251,7 @@ def trace_list(
     names: Mapping[str, str],
     now: datetime,
     has_any: bool,
+    fault: str = "",
 ) -> TraceList:
     """The page from the four answers. `names` gives the shown name of a release's id."""
     slowest = max((row.latency_ms for row in page.items), default=0.0)
@@ -284,6 +286,7 @@ def trace_list(
         next_href=query.href(also=[("cursor", page.next_cursor)]) if page.next_cursor else "",
         now=now,
         has_any=has_any,
+        fault=fault,
     )
 
 

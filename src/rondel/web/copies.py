@@ -1,11 +1,13 @@
 """What "Copy as" gives: the same thing as a person would ask for it on a command line or in a program."""
 
+import json
 import shlex
 from urllib.parse import urlencode
 
+from rondel.telemetry.models import Span
 from rondel.telemetry.pages import TraceQuery
 
-_API_NAMES = {"q": "text", "range": "last"}
+_API_NAMES = {"range": "last"}
 
 
 def _parameters(query: TraceQuery) -> list[tuple[str, str]]:
@@ -40,4 +42,26 @@ def trace_copies(trace_id: str) -> tuple[tuple[str, str], ...]:
         ("curl", f'curl -H "Authorization: Bearer $RONDEL_API_KEY" "$RONDEL_URL{path}"'),
         ("Python", f'from rondel.client import Client\n\ntrace = Client().get("{path}")'),
         ("CLI", f"rondel trace get {trace_id}"),
+    )
+
+
+def _messages(span: Span) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.text} for message in span.messages_in]
+
+
+def replay_as_curl(route: str, span: Span) -> str:
+    """The same request to the same route, through the gateway."""
+    body = json.dumps({"model": route, "messages": _messages(span)}, ensure_ascii=False)
+    return (
+        'curl "$RONDEL_URL/v1/chat/completions" -H "Authorization: Bearer $RONDEL_API_KEY" '
+        f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    )
+
+
+def replay_as_python(route: str, span: Span) -> str:
+    """The same request with the OpenAI client."""
+    return (
+        "from openai import OpenAI\n\n"
+        'client = OpenAI(base_url=f"{RONDEL_URL}/v1", api_key=RONDEL_API_KEY)\n'
+        f"client.chat.completions.create(model={route!r}, messages={_messages(span)!r})"
     )

@@ -157,22 +157,21 @@ class Renderer:
             raise KeyError(name)
         return f"/static/{name}?v={self.static.version}"
 
-    def html(self, template: str, **context: object) -> str:
+    def html(self, template: str, context: Mapping[str, object]) -> str:
         """A template filled in."""
-        return self._environment.get_template(template).render(**context)
+        return self._environment.get_template(template).render(context)
 
     def respond(
         self,
         request: Request,
         template: str,
+        context: Mapping[str, object],
         *,
         status: int = 200,
-        headers: Mapping[str, str] | None = None,
-        **context: object,
     ) -> Response:
         """A page or a fragment, zipped if the browser can, never kept in a cache."""
-        body = self.html(template, **context).encode()
-        sent = {**SECURITY, "cache-control": "no-store", "vary": "Accept-Encoding, HX-Request", **(headers or {})}
+        body = self.html(template, context).encode()
+        sent = {**SECURITY, "cache-control": "no-store", "vary": "Accept-Encoding, HX-Request"}
         if len(body) > SMALLEST_ZIPPED and takes_gzip(request):
             body = gzip.compress(body, 5)
             sent["content-encoding"] = "gzip"

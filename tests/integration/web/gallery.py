@@ -37,7 +37,7 @@ def gallery(renderer: Renderer) -> FastAPI:
 
     def page(template: str, title: str, current: str, make: Callable[[], object]) -> Callable[[Request], Response]:
         def show(request: Request) -> Response:
-            return renderer.respond(request, template, shell=samples.shell(title, current), view=make())
+            return renderer.respond(request, template, {"shell": samples.shell(title, current), "view": make()})
 
         return show
 
@@ -58,13 +58,13 @@ def gallery(renderer: Renderer) -> FastAPI:
     def rows(request: Request, trace_id: str, start: int = 0) -> Response:
         laid = _one(long if trace_id.startswith("b") else trace).waterfall
         begin = int(request.query_params.get("from", start))
-        return renderer.respond(request, "telemetry/rows.html", rows=laid.rows[begin : begin + CHUNK], selected="")
+        return renderer.respond(request, "telemetry/rows.html", {"rows": laid.rows[begin : begin + CHUNK], "selected": ""})
 
     @app.get("/traces/{trace_id}/spans/{span_id}")
     def span(request: Request, trace_id: str, span_id: str) -> Response:
         spans = (long if trace_id.startswith("b") else trace).spans
         found = next(item for item in spans if item.span_id == span_id)
-        return renderer.respond(request, "telemetry/span.html", panel=span_panel(found))
+        return renderer.respond(request, "telemetry/span.html", {"panel": span_panel(found)})
 
     app.get("/traces/{trace_id}")(page("releases/trace.html", "d9144fb82acd", "Traces", lambda: _one(trace)))
 

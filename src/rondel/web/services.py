@@ -1,0 +1,67 @@
+"""What the console reads. Wiring builds it once; no page reaches past it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rondel.audit.service import Audit
+from rondel.clock import Clock
+from rondel.datasets.service import Datasets
+from rondel.evaluation.models import Comparison, Evaluation, Result
+from rondel.experiments.service import Runs
+from rondel.gateway.keeping import SnapshotKeeper
+from rondel.gateway.service import Gateways
+from rondel.governance.service import Policies
+from rondel.identity.service import Identity
+from rondel.monitoring.service import Monitors
+from rondel.prompts.service import Prompts
+from rondel.registry.service import Registry
+from rondel.releases.lineage import Lineages
+from rondel.releases.service import Releases
+from rondel.serving.service import Deployments
+from rondel.storage.models import Scope
+from rondel.storage.ports import Rows, Tx
+from rondel.telemetry.service import Traces
+
+
+class Evaluations(Protocol):
+    """The part of evaluation that pages show."""
+
+    def get(self, tx: Tx, scope: Scope, evaluation_id: str) -> Evaluation:
+        """By id; `NotFound` if there is none."""
+        ...
+
+    def list(self, tx: Tx, scope: Scope) -> Sequence[Evaluation]:
+        """Newest first."""
+        ...
+
+    def results(self, tx: Tx, scope: Scope, evaluation_id: str) -> Sequence[Result]:
+        """Every example's answer and grades, by position."""
+        ...
+
+    def compare(self, tx: Tx, scope: Scope, a: str, b: str) -> Sequence[Comparison]:
+        """B minus A for every metric they share."""
+        ...
+
+
+@dataclass(frozen=True)
+class ConsoleServices:
+    """Everything that a page asks."""
+
+    rows: Rows
+    clock: Clock
+    identity: Identity
+    audit: Audit
+    traces: Traces
+    releases: Releases
+    lineages: Lineages
+    policies: Policies
+    gateways: Gateways
+    keeper: SnapshotKeeper
+    datasets: Datasets
+    prompts: Prompts
+    runs: Runs
+    registry: Registry
+    evaluations: Evaluations
+    monitors: Monitors
+    deployments: Deployments
