@@ -48,6 +48,7 @@ FACET_NAMES = ("status", "release", "route", "model", "feedback")
 
 _ERASABLE = {"trace": "trace_id", "session": "session", "user": "user"}
 _WAITING = 5000
+_WALK = 100
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _log = structlog.get_logger(__name__)
@@ -301,20 +302,25 @@ class Traces:
         with self._rows.transaction() as tx:
             self._positions.move_listener(tx, scope, listener, position)
 
-    def export(self, scope: Scope, asked: TraceFilter) -> Iterator[bytes]:
-        """Whole matching traces as JSON lines, latest first; held one page at a time."""
+    def walk(self, scope: Scope, asked: TraceFilter) -> Iterator[Trace]:
+        """All matching traces, whole, latest first; held one page at a time, whatever the filter's limit."""
         cursor = asked.cursor
         while True:
-            page = self.search(scope, replace(asked, cursor=cursor, limit=100))
+            page = self.search(scope, replace(asked, cursor=cursor, limit=_WALK))
             if page.items:
                 starts = [row.at for row in page.items]
                 trace_ids = [row.trace_id for row in page.items]
-                spans = self._store.spans(scope, trace_ids, (min(starts), max(starts)))
-                for trace in self._whole(scope, trace_ids, spans):
-                    yield msgspec.json.encode(trace, enc_hook=str) + b"\n"
+                yield from self._whole(
+                    scope, trace_ids, self._store.spans(scope, trace_ids, (min(starts), max(starts)))
+                )
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def export(self, scope: Scope, asked: TraceFilter) -> Iterator[bytes]:
+        """Whole matching traces as JSON lines, latest first."""
+        for trace in self.walk(scope, asked):
+            yield msgspec.json.encode(trace, enc_hook=str) + b"\n"
 
     # Erasing
 
