@@ -1,5 +1,6 @@
 """`rondel trace`: what happened."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -24,6 +25,10 @@ _ROW = {
     "Cost": "cost",
     "Quality": "quality",
 }
+_NARROW = {name: _ROW[name] for name in ("Trace", "Status", "Input → output", "Latency", "Cost")}
+_WIDE = 150
+"""Characters of a terminal that hold all columns."""
+
 _EMPTY = "No trace matches. Send one: point an OpenAI client at this server, or see docs/guide/traces.md."
 
 
@@ -268,9 +273,13 @@ def _print_page(api: Api, *, json: bool, **parameters: object) -> None:
     if json:
         emit(found)
         return
-    table([_shown(row) for row in found["items"]], _ROW, empty=_EMPTY)
+    table([_shown(row) for row in found["items"]], _columns(), empty=_EMPTY)
     if found["next_cursor"]:
         sys.stdout.write(f"\n  next  --cursor {found['next_cursor']}\n")
+
+
+def _columns() -> dict[str, str]:
+    return _ROW if shutil.get_terminal_size().columns >= _WIDE else _NARROW
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -313,7 +322,7 @@ def _print_trace(found: dict[str, Any]) -> None:
         "Tokens": "tokens",
         "Cost": "cost",
     }
-    table([_shown(found["trace"])], _ROW, empty="")
+    table([_shown(found["trace"])], _columns(), empty="")
     sys.stdout.write("\n")
     table(rows, columns, empty="")
     if found["scores"]:
