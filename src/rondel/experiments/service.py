@@ -104,6 +104,10 @@ class Runs:
         self._store.attach(tx, scope, run_id, artifact)
         return artifact
 
+    def read(self, artifact: Artifact) -> bytes:
+        """The bytes of an artifact."""
+        return self._blobs.read(artifact.sha256)
+
     def finish(
         self, tx: Tx, scope: Scope, actor: Acting, run_id: str, *, metrics: Mapping[str, float] | None = None
     ) -> Run:

@@ -34,7 +34,7 @@ class LocalSurveyor:
     def _git(self, *arguments: str) -> str | None:
         """What git says; None without git, outside of a work tree, or when it takes too long."""
         try:
-            done = subprocess.run(  # noqa: S603  fixed arguments, no shell
+            done = subprocess.run(
                 ["git", "-C", str(self._folder), *arguments],  # noqa: S607  the user's own git, by PATH
                 capture_output=True,
                 timeout=GIT_TIMEOUT_S,

@@ -1,0 +1,1 @@
+"""Bundled trainers: `lora`, `prompt_examples`, `command`."""

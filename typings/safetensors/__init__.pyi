@@ -1,0 +1,1 @@
+# What Rondel uses of safetensors.
