@@ -35,9 +35,10 @@ class Intake:
     Every batch gets a storing time later than that of any batch before, which is what listeners go by.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, waiting_limit: int = WAITING_LIMIT) -> None:
         self._store = store
         self._clock = clock
+        self._limit = waiting_limit
         self._stamp = datetime.min.replace(tzinfo=UTC)
         self._writing = Lock()
         self._queue = Lock()
@@ -56,8 +57,8 @@ class Intake:
         """
         mine = _Waiting(scope, spans)
         with self._queue:
-            if sum(len(other.spans) for other in self._waiting) + len(spans) > WAITING_LIMIT:
-                raise Unavailable(f"More than {WAITING_LIMIT} spans wait to be stored. Send these again in a moment.")
+            if sum(len(other.spans) for other in self._waiting) + len(spans) > self._limit:
+                raise Unavailable(f"More than {self._limit} spans wait to be stored. Send these again in a moment.")
             self._waiting.append(mine)
         with self._writing:
             if not mine.is_done:

@@ -35,7 +35,7 @@ def temporary_columns() -> Generator[Columns]:
 def traces_over(columns: Columns, rows: Rows, spool: Path, clock: Clock, prices: PriceBook | None = None) -> Traces:
     """A `Traces` as the server has it, with its tables made."""
     store, positions = Store(columns), Positions()
-    intake = Intake(store, clock)
+    intake = Intake(store, clock, waiting_limit=waiting_limit)
     book = prices or OwnPrices({})
     spool.mkdir(parents=True, exist_ok=True)
     traces = Traces(
@@ -48,7 +48,7 @@ def traces_over(columns: Columns, rows: Rows, spool: Path, clock: Clock, prices:
         audit=Audit(store=AuditStore(), signer=Signer(b"a secret for tests")),
         ids=Ids(SystemClock()),
         clock=clock,
-        drain=Drain(spool, rows=rows, positions=positions, intake=intake, prices=book, clock=clock),
+        drain=Drain(spool, rows=rows, positions=positions, intake=intake, prices=book, clock=clock, batch=batch),
     )
     traces.prepare()
     return traces

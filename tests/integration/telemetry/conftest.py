@@ -23,6 +23,7 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import Columns
 from rondel.storage.rows.database import Database
 from rondel.telemetry.api import routes
+from rondel.telemetry.intake import WAITING_LIMIT
 from rondel.telemetry.service import Traces
 from rondel.testing.columns import traces_over
 
@@ -42,15 +43,18 @@ class Server(NamedTuple):
 
 
 @pytest.fixture
-def server(columns: Columns, memory: Database, tmp_path: Path, audit: Audit) -> Generator[Server]:
-    """The server with an empty project of its own."""
+def server(
+    request: pytest.FixtureRequest, columns: Columns, memory: Database, tmp_path: Path, audit: Audit
+) -> Generator[Server]:
+    """The server with an empty project of its own; its parameter is how many spans may wait."""
+    limit: int = getattr(request, "param", WAITING_LIMIT)
     clock = SystemClock()
     identity = Identity(store=IdentityStore(), audit=audit, ids=Ids(clock), clock=clock, secret=b"x" * 32)
     scope = Scope(Ids(clock).new("prj"), "production")
     ada = Actor("per_ada", "Ada", ActorKind.PERSON, Role.ADMIN, scope.project_id)
     with memory.transaction() as tx:
         secret = identity.issue_key(tx, scope, ada, name="tests", role=Role.ADMIN).secret
-    traces = traces_over(columns, memory, tmp_path / "spool", clock, GenaiPrices())
+    traces = traces_over(columns, memory, tmp_path / "spool", clock, GenaiPrices(), waiting_limit=limit)
     app = build([routes(traces, Access(identity, memory), clock)], version="0")
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=running.run)

@@ -14,7 +14,6 @@ from rondel.storage.columns.chdb import open_chdb
 from rondel.storage.models import Scope
 from rondel.storage.rows.database import connect
 from rondel.storage.rows.migrate import migrate
-from rondel.telemetry.spool import drain
 from rondel.testing.columns import traces_over
 
 SCOPE = Scope("prj_killed", "production")
@@ -26,8 +25,8 @@ def main(folder: Path, what: str) -> None:
     rows = connect(f"sqlite:///{folder / 'rows.db'}", clock)
     migrate(rows)
     columns = open_chdb(folder / "columns")
-    drain.BATCH = 7  # many small batches: there is always one under way
-    traces = traces_over(columns, rows, folder / "spool", clock)
+    # Many small batches: there is always one under way.
+    traces = traces_over(columns, rows, folder / "spool", clock, batch=7)
     if what == "count":
         traces.drain()
         sql = "SELECT trace_id, span_id, count() FROM spans GROUP BY trace_id, span_id"

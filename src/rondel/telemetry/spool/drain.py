@@ -24,6 +24,7 @@ from rondel.telemetry.spool import segments
 from rondel.telemetry.spool.mapping import spans_of
 
 BATCH = 1000
+"""Records stored at once."""
 STILL_S = 10.0
 """Seconds since the last write after which a drained segment without a writer is deleted."""
 
@@ -34,7 +35,15 @@ class Drain:
     """Moves what stands in the spool into the columns. One of it per data folder; its calls take turns."""
 
     def __init__(
-        self, folder: Path, *, rows: Rows, positions: Positions, intake: Intake, prices: PriceBook, clock: Clock
+        self,
+        folder: Path,
+        *,
+        rows: Rows,
+        positions: Positions,
+        intake: Intake,
+        prices: PriceBook,
+        clock: Clock,
+        batch: int = BATCH,
     ) -> None:
         self._folder = folder
         self._rows = rows
@@ -42,6 +51,7 @@ class Drain:
         self._intake = intake
         self._prices = prices
         self._clock = clock
+        self._batch = batch
         self._turn = RLock()
         self._known: dict[str, SpoolPosition] | None = None
         self._tried: set[str] = set()
@@ -59,7 +69,7 @@ class Drain:
         while True:
             stored, intended = known.get(segment.name, SpoolPosition(0, 0))
             is_doubtful = intended > stored
-            found = segments.read(segment, stored, BATCH)
+            found = segments.read(segment, stored, self._batch)
             frames = [frame for frame in found.frames if not is_doubtful or frame.end <= intended]
             if frames:
                 self._store(segment, SpoolPosition(stored, intended), frames, known)
