@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -106,13 +106,15 @@ class Point(NamedTuple):
     high: float
 
 
-class Loss(NamedTuple):
-    """An answer on which the candidate scored worst."""
+class LossLine(NamedTuple):
+    """An answer on which the candidate did worst; `difference` to the live answer is known in shadow only."""
 
     trace_id: str
     text: str
     answer: str
-    score: float
+    is_failed: bool
+    score: float | None
+    difference: float | None
 
 
 class CheckLine(NamedTuple):
@@ -182,7 +184,7 @@ class ReleasePage:
     measures: tuple[MeasureLine, ...]
     candidate_word: str
     changes: tuple[Change, ...]
-    losses: tuple[Loss, ...]
+    losses: tuple[LossLine, ...]
     checks: tuple[CheckLine, ...]
     gate_reason: str
     approvals: tuple[tuple[str, str, datetime, str], ...]
@@ -206,7 +208,11 @@ class ReleaseFacts:
     verdict: Verdict | None = None
     approvals: Sequence[Approval] = ()
     approvals_needed: int = 1
-    losses: Sequence[Loss] = ()
+    losses: Sequence[LossLine] = ()
+
+    def with_losses(self, losses: Sequence[LossLine]) -> "ReleaseFacts":
+        """The same with the worst answers."""
+        return replace(self, losses=losses)
 
 
 def release_page(facts: ReleaseFacts, *, now: datetime) -> ReleasePage:

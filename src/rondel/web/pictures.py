@@ -161,3 +161,35 @@ def _columns(values: Sequence[int], below: Sequence[int], top: int) -> str:
             high, base = 100 * (value + under) / top, 100 * under / top
             pieces.append(f"M{index + 0.14:.2f} {100 - base:.1f}V{100 - high:.1f}h.72V{100 - base:.1f}z")
     return "".join(pieces)
+
+
+def series(points: Sequence[tuple[float, float]], *, label: str) -> Markup:
+    """A line over steps: `(step, value)`, at most 400 of them drawn."""
+    step = max(len(points) // 400, 1)
+    drawn = [*points[::step], points[-1]]
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    first, last = points[0][0], points[-1][0]
+    height, span = 160, (high - low) or 1.0
+    wide = (last - first) or 1.0
+
+    def place(point: tuple[float, float]) -> str:
+        x = LEFT + (WIDTH - LEFT - 20) * (point[0] - first) / wide
+        return f"{x:.1f},{12 + (height - 40) * (high - point[1]) / span:.1f}"
+
+    return Markup(
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><line x1="{}" x2="{}" y1="12" y2="12" class="g"/>'
+        '<line x1="{}" x2="{}" y1="{}" y2="{}" class="g"/><text x="{}" y="16" class="e">{:.3g}</text>'
+        '<text x="{}" y="{}" class="e">{:.3g}</text><text x="{}" y="{}">{:g}</text>'
+        '<text x="{}" y="{}" class="e">{:g}</text><polyline points="{}" class="mid"/></svg>'
+    ).format(
+        WIDTH,
+        height,
+        f"{label} over steps, last {points[-1][1]:.4g}",
+        *(LEFT, WIDTH - 20),
+        *(LEFT, WIDTH - 20, height - 28, height - 28),
+        *(LEFT - 8, high),
+        *(LEFT - 8, height - 24, low),
+        *(LEFT, height - 8, first),
+        *(WIDTH - 20, height - 8, last),
+        " ".join(place(point) for point in drawn),
+    )

@@ -26,7 +26,7 @@ from rondel.releases.models import (
     Unit,
     Verdict,
 )
-from rondel.releases.pages import Loss, ReleaseFacts, RibbonStep
+from rondel.releases.pages import LossLine, ReleaseFacts, RibbonStep
 from rondel.telemetry.models import (
     Cost,
     Document,
@@ -500,7 +500,7 @@ def release_facts(
             )
         ],
         losses=[
-            Loss("a" * 32, text or question, answer, value)
+            LossLine("a" * 32, text or question, answer, False, value, None)
             for (_, question, answer), value in zip(QUESTIONS, (0.11, 0.24, 0.38), strict=False)
         ],
     )
