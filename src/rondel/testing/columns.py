@@ -14,10 +14,10 @@ from rondel.spend.ports import OwnPrices, PriceBook
 from rondel.storage.columns.chdb import open_chdb
 from rondel.storage.ports import Columns, Rows
 from rondel.telemetry.figures import Figures
-from rondel.telemetry.intake import Intake
+from rondel.telemetry.intake import WAITING_LIMIT, Intake
 from rondel.telemetry.positions import Positions
 from rondel.telemetry.service import Traces
-from rondel.telemetry.spool.drain import Drain
+from rondel.telemetry.spool.drain import BATCH, Drain
 from rondel.telemetry.store import Store
 
 
@@ -32,7 +32,16 @@ def temporary_columns() -> Generator[Columns]:
             columns.close()
 
 
-def traces_over(columns: Columns, rows: Rows, spool: Path, clock: Clock, prices: PriceBook | None = None) -> Traces:
+def traces_over(
+    columns: Columns,
+    rows: Rows,
+    spool: Path,
+    clock: Clock,
+    prices: PriceBook | None = None,
+    *,
+    batch: int = BATCH,
+    waiting_limit: int = WAITING_LIMIT,
+) -> Traces:
     """A `Traces` as the server has it, with its tables made."""
     store, positions = Store(columns), Positions()
     intake = Intake(store, clock, waiting_limit=waiting_limit)
