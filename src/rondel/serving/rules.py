@@ -64,12 +64,18 @@ def back_off_s(failures: int) -> float:
 
 
 def judge(
-    deployment: Deployment, serving: Process | None, coming: Process | None, *, since_failure_s: float
+    deployment: Deployment,
+    serving: Process | None,
+    coming: Process | None,
+    *,
+    failures: int = 0,
+    since_failure_s: float = float("inf"),
 ) -> Verdict:
     """The next step. `serving` is the process that answers now, `coming` the one that shall take over.
 
     A changed deployment is replaced by a rolling restart: the successor starts beside the serving process and takes
-    over when it is healthy, so that no request finds nobody.
+    over when it is healthy, so that no request finds nobody. `failures` in a row were seen, the last one
+    `since_failure_s` ago.
     """
     if deployment.wanted is Wanted.STOPPED:
         if serving or coming:
@@ -83,9 +89,9 @@ def judge(
         return Verdict(Step.REPLACE, f"Its process did not answer {serving.missed_checks} checks in a row.")
     if serving is not None and serving.generation == deployment.generation:
         return Verdict(Step.NOTHING, "It answers.")
-    wait = back_off_s(deployment.failures) - since_failure_s
-    if wait > 0:
-        return Verdict(Step.NOTHING, f"Waits {wait:.1f} s after {_times(deployment.failures)}.")
+    wait = back_off_s(failures)
+    if since_failure_s < wait:
+        return Verdict(Step.NOTHING, f"Waits {wait:g} s after {_times(failures)}.")
     if serving is not None:
         return Verdict(Step.START, "It was changed: a successor starts beside the process that answers.")
     return Verdict(Step.START, "It is wanted and nothing runs.")
