@@ -1,12 +1,13 @@
 """What the console reads. Wiring builds it once; no page reaches past it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rondel.audit.service import Audit
 from rondel.clock import Clock
 from rondel.datasets.service import Datasets
+from rondel.errors import NotFound
 from rondel.evaluation.models import Comparison, Evaluation, Result
 from rondel.experiments.service import Runs
 from rondel.gateway.keeping import SnapshotKeeper
@@ -65,3 +66,35 @@ class ConsoleServices:
     evaluations: Evaluations
     monitors: Monitors
     deployments: Deployments
+
+
+@dataclass
+class KeptEvaluations:
+    """Evaluations held in memory; the fake for tests of pages."""
+
+    evaluations: tuple[Evaluation, ...] = ()
+    answers: Mapping[str, tuple[Result, ...]] = field(default_factory=dict[str, tuple[Result, ...]])
+    comparisons: tuple[Comparison, ...] = ()
+
+    def get(self, tx: Tx, scope: Scope, evaluation_id: str) -> Evaluation:
+        """By id."""
+        del tx, scope
+        found = next((one for one in self.evaluations if one.id == evaluation_id), None)
+        if found is None:
+            raise NotFound(f"There is no evaluation {evaluation_id!r}.")
+        return found
+
+    def list(self, tx: Tx, scope: Scope) -> Sequence[Evaluation]:
+        """All of them."""
+        del tx, scope
+        return self.evaluations
+
+    def results(self, tx: Tx, scope: Scope, evaluation_id: str) -> Sequence[Result]:
+        """Those given."""
+        del tx, scope
+        return self.answers.get(evaluation_id, ())
+
+    def compare(self, tx: Tx, scope: Scope, a: str, b: str) -> Sequence[Comparison]:
+        """Those given, whatever is compared."""
+        del tx, scope, a, b
+        return self.comparisons
