@@ -16,6 +16,7 @@ from peft import LoraConfig
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PrinterCallback,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -143,6 +144,7 @@ def fine_tune(
         warmup_steps=options.warmup_steps,
         completion_only_loss=True,
         max_length=longest,
+        train_sampling_strategy="group_by_length",  # padding is a third of the work otherwise
         logging_steps=1,
         save_strategy="steps",
         save_steps=options.save_every,
@@ -171,6 +173,7 @@ def fine_tune(
         peft_config=lora,
         callbacks=[Reports()],
     )
+    trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(checkpoints)
     if last is not None:
         sys.stdout.write(f"Going on at {last.name}.\n")

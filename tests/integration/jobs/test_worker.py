@@ -191,11 +191,11 @@ def test_a_schedule_makes_jobs(desk: Desk, start: Start) -> None:
         desk.jobs.schedule(tx, desk.scope, desk.actor, "often", TaskName("fails", 1), every_s=3600)
     start()
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with desk.rows.reading() as tx:
-            if made := desk.jobs.list(tx, desk.scope):
-                break
+    made: list[Job] = []
+    while not made and time.monotonic() < deadline:
         time.sleep(0.1)
+        with desk.rows.reading() as tx:
+            made = desk.jobs.list(tx, desk.scope)
     assert len(made) == 1
     assert made[0].created_by.startswith("sch_")
 

@@ -32,13 +32,13 @@ class LoraTrainer(Trainer):
 
     epochs: float = 1.0
     learning_rate: float = 5e-4
-    batch_size: int = 8
+    batch_size: int = 4
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0
-    warmup_steps: int = 5
+    warmup_steps: int = 10
     max_tokens: int = 1024
-    save_every: int = 10
+    save_every: int = 20
     threads: int = 0
     system: str | None = None
 
@@ -80,6 +80,8 @@ class LoraTrainer(Trainer):
                 "TOKENIZERS_PARALLELISM": "false",
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONHASHSEED": "0",
+                "PYTHONWARNINGS": "ignore",
+                "TRANSFORMERS_VERBOSITY": "error",
             },
         )
         prompt = PromptDraft(
