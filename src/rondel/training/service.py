@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +46,8 @@ class Begun(NamedTuple):
     work: Work
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Outcome:
     """References of what a training made (`support-lora@1`)."""
 
     models: tuple[str, ...]
@@ -129,8 +130,9 @@ class Trainings:
     def complete(self, tx: Tx, scope: Scope, actor: Acting, begun: Begun, made: Made) -> Outcome:
         """Register what was made and end the run. The same again changes nothing: equal bytes are one version."""
         run, recipe = begun.run, begun.recipe
-        if self._runs.get(tx, scope, run.id).has_ended:
-            return self._outcome(tx, scope, run)
+        current = self._runs.get(tx, scope, run.id)
+        if current.has_ended:
+            return self._outcome(current)
         models: list[str] = []
         for path, kind in ((made.adapter, ModelKind.ADAPTER), (made.model, ModelKind.MERGED)):
             if path is not None:
@@ -156,7 +158,7 @@ class Trainings:
         for file in made.files:
             self._runs.attach(tx, scope, run.id, file.name, file.path)
         outcome = Outcome(tuple(models), tuple(prompts))
-        record = msgspec.json.encode(outcome._asdict())
+        record = msgspec.json.encode(outcome)
         self._runs.attach(tx, scope, run.id, _OUTCOME, record, "application/json")
         self._runs.finish(tx, scope, actor, run.id, metrics=made.metrics)
         return outcome
@@ -204,7 +206,7 @@ class Trainings:
 
     def _training(self, tx: Tx, scope: Scope, run: Run) -> Training:
         jobs = self._jobs.list(tx, scope, subject=run.id, limit=1)
-        outcome = self._outcome(tx, scope, run)
+        outcome = self._outcome(run)
         return Training(
             run=run,
             job=jobs[0] if jobs else None,
@@ -213,8 +215,8 @@ class Trainings:
             prompts=tuple(self._prompts.get(tx, scope, ref) for ref in outcome.prompts),
         )
 
-    def _outcome(self, tx: Tx, scope: Scope, run: Run) -> Outcome:
-        artifact = self._runs.get(tx, scope, run.id).artifact(_OUTCOME)
+    def _outcome(self, run: Run) -> Outcome:
+        artifact = run.artifact(_OUTCOME)
         if artifact is None or run.state is RunState.RUNNING:
             return Outcome((), ())
         return msgspec.json.decode(self._runs.read(artifact), type=Outcome)
