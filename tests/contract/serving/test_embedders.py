@@ -1,0 +1,13 @@
+"""The bundled embedder holds to the contract, without a network."""
+
+import pytest
+
+from rondel.chat import Embedder
+from rondel.serving.ports import embedders
+from rondel.testing.embedders import EmbedderContract
+
+
+class TestWordLlama(EmbedderContract):
+    @pytest.fixture
+    def embedder(self) -> Embedder:
+        return embedders.get("wordllama")()
