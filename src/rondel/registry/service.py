@@ -84,6 +84,34 @@ class Registry:
         )
         return self.register(tx, scope, actor, draft)
 
+    def register_imported(
+        self,
+        tx: Tx,
+        scope: Scope,
+        actor: Acting,
+        name: str,
+        kept: Kept,
+        *,
+        parent: str | None = None,
+        card: ModelCard | None = None,
+    ) -> ModelVersion:
+        """A version of a file that was kept; LoRA weights are an adapter of `parent`, everything else a base model.
+
+        Raises:
+            Invalid: the name, or the parent, does not go with the file.
+            NotFound: there is no such parent.
+        """
+        draft = ModelDraft(
+            name=name,
+            kind=ModelKind.ADAPTER if kept.contents.is_adapter else ModelKind.BASE,
+            blob_sha256=kept.blob.sha256,
+            size=kept.blob.size,
+            contents=kept.contents,
+            parent_id=self.get(tx, scope, parent).id if parent else None,
+            card=card or ModelCard(),
+        )
+        return self.register(tx, scope, actor, draft)
+
     def register(self, tx: Tx, scope: Scope, actor: Acting, draft: ModelDraft) -> ModelVersion:
         """A new version with the next number of its name; the same bytes from the same parent are the same version.
 
