@@ -141,6 +141,12 @@ def plain(value: object) -> object:
     return str(value)
 
 
+def brief(value: object) -> str:
+    """Text as it is, anything else as JSON on one line, cut to 300 characters."""
+    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
 def pretty(value: object) -> str:
     """JSON for people. Text that is JSON already is laid out; other text stays as it is."""
     if isinstance(value, str):

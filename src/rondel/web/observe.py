@@ -121,7 +121,7 @@ def ribbon(console: Console, scope: Scope, release_id: str) -> tuple[RibbonStep,
 
 
 def _ribbon_href(kind: str, label: str, identifier: str, release_id: str) -> str:
-    if kind == "approval":
+    if kind == "approval" or (kind == "eval" and not identifier):
         return f"/releases/{release_id}"
     named = label if kind in {"dataset", "prompt"} else identifier
     return _RIBBON_PATHS[kind].format(named) if named and kind in _RIBBON_PATHS else ""

@@ -66,6 +66,9 @@ def confidence_sequence(
     if stopped_at is not None:
         parts.append(_moment(x(stopped_at), "stop", "stopl", f"rolled back at {stopped_at:,} answers", TOP + 26))
     height = min(max(y(last.value), TOP + 12), HEIGHT - BOTTOM - 14)
+    if len(points) == 1:
+        whisker = Markup('<line x1="{0:.1f}" x2="{0:.1f}" y1="{1:.1f}" y2="{2:.1f}" class="whisker"/>')
+        parts.append(whisker.format(x(last.n), y(last.high), y(last.low)))
     parts.append(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3.5" class="dot"/>').format(x(last.n), y(last.value)))
     parts.append(
         Markup('<text x="{:.1f}" y="{:.1f}" class="now">{}</text>').format(x(last.n) + 9, height, signed(last.value))
@@ -169,11 +172,12 @@ def series(points: Sequence[tuple[float, float]], *, label: str) -> Markup:
     drawn = [*points[::step], points[-1]]
     low, high = min(value for _, value in points), max(value for _, value in points)
     first, last = points[0][0], points[-1][0]
+    left = LEFT + 12
     height, span = 160, (high - low) or 1.0
     wide = (last - first) or 1.0
 
     def place(point: tuple[float, float]) -> str:
-        x = LEFT + (WIDTH - LEFT - 20) * (point[0] - first) / wide
+        x = left + (WIDTH - left - 20) * (point[0] - first) / wide
         return f"{x:.1f},{12 + (height - 40) * (high - point[1]) / span:.1f}"
 
     return Markup(
@@ -185,11 +189,11 @@ def series(points: Sequence[tuple[float, float]], *, label: str) -> Markup:
         WIDTH,
         height,
         f"{label} over steps, last {points[-1][1]:.4g}",
-        *(LEFT, WIDTH - 20),
-        *(LEFT, WIDTH - 20, height - 28, height - 28),
-        *(LEFT - 8, high),
-        *(LEFT - 8, height - 24, low),
-        *(LEFT, height - 8, first),
+        *(left, WIDTH - 20),
+        *(left, WIDTH - 20, height - 28, height - 28),
+        *(left - 8, high),
+        *(left - 8, height - 24, low),
+        *(left, height - 8, first),
         *(WIDTH - 20, height - 8, last),
         " ".join(place(point) for point in drawn),
     )

@@ -109,6 +109,7 @@ FILTERS: dict[str, Any] = {
     "as_python": copies.query_as_python,
     "ago": formats.ago,
     "at_least": at_least,
+    "brief": formats.brief,
     "cited": cited,
     "clock": formats.clock,
     "day": formats.day,

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rondel.governance.models import Approval, Bound, Check, CheckState, Decision, GateVerdict, Requirement
@@ -290,6 +291,23 @@ def agent_trace(*, text: str = "", failed: bool = False) -> Trace:
         span_count=len(spans),
     )
     return Trace(row, tuple(spans), (Score("Groundedness", 0.96, comment=text),))
+
+
+def plain_span(trace_id: str, at: datetime, **more: object) -> Span:
+    """A trace of one span."""
+    return replace(
+        _span(0, None, "POST /v1/chat/completions", SpanKind.GATEWAY, 0, 80, **more),
+        trace_id=trace_id,
+        start=at,
+        end=at + timedelta(milliseconds=80),
+        route="support.answer",
+        input_text="one more",
+    )
+
+
+def moved(span: Span, shift: timedelta) -> Span:
+    """The same span at another time."""
+    return replace(span, start=span.start + shift, end=span.end + shift)
 
 
 def long_trace(count: int) -> Trace:

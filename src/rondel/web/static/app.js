@@ -93,7 +93,7 @@ document.addEventListener("submit", (event) => {
 });
 
 const PLACES = { l: "/", t: "/traces", m: "/monitors", d: "/datasets", p: "/prompts", e: "/experiments", o: "/models", r: "/releases", g: "/gateway", a: "/audit" };
-let afterG = 0;
+let afterG = -Infinity;
 
 Object.assign(keys, {
   "/": () => $("#q")?.focus(),
@@ -108,7 +108,7 @@ document.addEventListener("keydown", (event) => {
   if (target.matches("input,select,textarea")) { if (event.key === "Escape") target.blur(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const place = performance.now() - afterG < 1200 ? PLACES[/** @type {keyof typeof PLACES} */ (event.key)] : "";
-  afterG = 0;
+  afterG = -Infinity;
   if (place) { location.href = place; return; }
   const button = /^[\w[\]]$/.test(event.key) ? $(`[data-key="${event.key}"]`) : null;
   const act = keys[event.key] ?? (button ? () => button.click() : null);
@@ -119,11 +119,11 @@ document.addEventListener("keydown", (event) => {
 function jumpKeys(event) {
   const links = $$("#jump li a");
   if (!links.length || !["ArrowDown", "ArrowUp", "Enter"].includes(event.key)) return;
-  const at = links.findIndex((link) => link.getAttribute("aria-selected") === "true");
+  const at = links.findIndex((link) => link.hasAttribute("data-current"));
   event.preventDefault();
   if (event.key === "Enter") { links[Math.max(at, 0)].click(); return; }
   const next = Math.min(Math.max(at + (event.key === "ArrowDown" ? 1 : -1), 0), links.length - 1);
-  links.forEach((link, index) => link.setAttribute("aria-selected", String(index === next)));
+  links.forEach((link, index) => link.toggleAttribute("data-current", index === next));
   links[next].scrollIntoView({ block: "nearest" });
 }
 
