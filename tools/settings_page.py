@@ -8,8 +8,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 
 HEAD = """# Settings
 
-A flag wins over the environment variable, that over `rondel.yaml` in the folder where the command runs, that over the default.
-The variable of a setting is `RONDEL_` and its name in capitals: `port` is `RONDEL_PORT`. The secret is best given as a variable.
+A flag wins over the environment variable, that over `rondel.yaml` in the folder where the command runs, that over the
+default. The variable of a setting is `RONDEL_` and its name in capitals: `port` is `RONDEL_PORT`. The secret is best
+given as a variable.
 
 | setting | default | meaning |
 |---|---|---|

@@ -46,8 +46,3 @@ def first_start(settings: Settings, folder: Folder, clock: Clock) -> FirstStart:
 def local_key(folder: Folder) -> str:
     """The key of this machine's own commands and of the server's own model calls."""
     return str(json.loads((folder.run / "local.json").read_text())["key"])
-
-
-def internal_key(secret: bytes) -> str:
-    """What gateway workers show at the server's socket; derived, so that both know it without telling."""
-    return Signer(secret).sign(b"rondel-internal-key")[:64]

@@ -34,6 +34,8 @@ class Foundation:
     secret: bytes
     audit: Audit
     identity: Identity
+    owns_columns: bool
+    """Whether this is the server: the one process that has the columns in itself and drains the spool."""
 
     @property
     def version(self) -> str:
@@ -75,6 +77,7 @@ def lay(settings: Settings, *, owns_columns: bool) -> Foundation:
         secret=secret,
         audit=audit,
         identity=Identity(store=IdentityStore(), audit=audit, ids=ids, clock=clock, secret=secret),
+        owns_columns=owns_columns,
     )
 
 

@@ -41,19 +41,15 @@ class Spec(NamedTuple):
 def specs(settings: Settings, folder: Folder) -> list[Spec]:
     """What `rondel up` runs, in the order of starting."""
     data = ("--data", str(folder.root))
+    public = ("--host", settings.host, "--port", str(settings.port), "--body-limit", str(settings.body_limit))
     workers = [
-        Spec(
-            f"gateway-{number}",
-            "rondel.gateway.dataplane.main",
-            (*data, "--worker", str(number), "--host", settings.host, "--port", str(settings.port)),
-        )
+        Spec(f"gateway-{number}", "rondel.gateway.dataplane.main", (*data, "--worker", str(number), *public))
         for number in range(settings.workers)
     ]
     return [
         Spec("server", "rondel.server.main", data),
         *workers,
         Spec("engines", "rondel.server.engines", data),
-        Spec("worker", "rondel.server.worker", data),
     ]
 
 

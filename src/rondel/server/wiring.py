@@ -1,0 +1,181 @@
+"""The one file that knows everyone: builds the services, joins who listens to whom, and shows the circle closing."""
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+
+from rondel.audit import api as audit_api
+from rondel.chat import Embedder
+from rondel.events import Listeners
+from rondel.gateway import api as gateway_api
+from rondel.gateway.keeping import SnapshotKeeper
+from rondel.gateway.models import GatewayChanged
+from rondel.gateway.service import Gateways
+from rondel.gateway.store import GatewayStore
+from rondel.governance import api as governance_api
+from rondel.governance.service import Policies
+from rondel.governance.store import GovernanceStore
+from rondel.identity import api as identity_api
+from rondel.identity.api import Access
+from rondel.identity.models import Role
+from rondel.identity.service import KeysChanged
+from rondel.monitoring import api as monitoring_api
+from rondel.monitoring import tasks as monitoring_tasks
+from rondel.monitoring.detectors.mean_embedding import MeanEmbedding
+from rondel.monitoring.models import LimitBreached
+from rondel.monitoring.ports import channel_of
+from rondel.monitoring.service import Monitors
+from rondel.monitoring.store import MonitoringStore
+from rondel.plugins import Plugins
+from rondel.prompts.service import Prompts
+from rondel.prompts.store import PromptStore
+from rondel.registry.catalogue import Catalogue
+from rondel.registry.service import Registry
+from rondel.registry.store import RegistryStore
+from rondel.releases import tasks as release_tasks
+from rondel.releases.models import ReleaseMoved, RolloutChanged
+from rondel.releases.parts import installed_parts
+from rondel.releases.service import Releases
+from rondel.releases.store import ReleaseStore
+from rondel.review import api as review_api
+from rondel.review.service import Reviews
+from rondel.review.store import ReviewStore
+from rondel.server import status
+from rondel.server.background import Outbox, Ticker
+from rondel.server.foundation import Foundation
+from rondel.serving.models import DeploymentChanged
+from rondel.serving.service import Deployments
+from rondel.serving.store import ServingStore
+from rondel.spend.genai import GenaiPrices
+from rondel.storage.columns import api as columns_api
+from rondel.telemetry import api as telemetry_api
+from rondel.telemetry.figures import Figures
+from rondel.telemetry.intake import Intake
+from rondel.telemetry.positions import Positions
+from rondel.telemetry.service import Traces
+from rondel.telemetry.spool.drain import Drain
+from rondel.telemetry.store import Store
+
+
+@dataclass(frozen=True)
+class Services:
+    """Every service, built once."""
+
+    traces: Traces
+    prompts: Prompts
+    registry: Registry
+    deployments: Deployments
+    policies: Policies
+    releases: Releases
+    monitors: Monitors
+    reviews: Reviews
+    gateways: Gateways
+
+
+def build(ground: Foundation) -> Services:
+    """The services over one foundation. Only the process that owns the columns drains the spool."""
+    audit, ids = ground.audit, ground.ids
+    traces = _traces(ground)
+    prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
+    registry = Registry(
+        store=RegistryStore(), audit=audit, ids=ids, blobs=ground.blobs, catalogue=Catalogue(blobs=ground.blobs)
+    )
+    deployments = Deployments(store=ServingStore(), audit=audit, ids=ids, registry=registry)
+    policies = Policies(store=GovernanceStore(), audit=audit, ids=ids)
+    releases = Releases(
+        store=ReleaseStore(),
+        policies=policies,
+        parts=installed_parts(prompts=prompts, registry=registry, deployments=deployments),
+        observations=traces,
+        audit=audit,
+        ids=ids,
+    )
+    monitors = Monitors(
+        store=MonitoringStore(),
+        observations=traces,
+        embedder=Plugins[Embedder]("rondel.embedders").get("wordllama")(),
+        detector=MeanEmbedding(),
+        channels=channel_of,
+        audit=audit,
+        ids=ids,
+    )
+    gateways = Gateways(
+        store=GatewayStore(),
+        audit=audit,
+        ids=ids,
+        identity=ground.identity,
+        releases=releases,
+        deployments=deployments,
+        prices=GenaiPrices(),
+        workers=ground.settings.workers,
+    )
+    return Services(
+        traces=traces,
+        prompts=prompts,
+        registry=registry,
+        deployments=deployments,
+        policies=policies,
+        releases=releases,
+        monitors=monitors,
+        reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
+        gateways=gateways,
+    )
+
+
+def _traces(ground: Foundation) -> Traces:
+    store, positions, prices = Store(ground.columns), Positions(), GenaiPrices()
+    intake = Intake(store, ground.clock)
+    drain = Drain(
+        ground.folder.spool, rows=ground.rows, positions=positions, intake=intake, prices=prices, clock=ground.clock
+    )
+    return Traces(
+        store=store,
+        figures=Figures(ground.columns),
+        intake=intake,
+        positions=positions,
+        rows=ground.rows,
+        prices=prices,
+        audit=ground.audit,
+        ids=ground.ids,
+        clock=ground.clock,
+        drain=drain if ground.owns_columns else None,
+    )
+
+
+def listen(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> Listeners:
+    """Where the circle closes: what one area announces, another acts on."""
+    listeners = Listeners()
+    for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged):
+        listeners.on(event, keeper.changed)
+    listeners.on(LimitBreached, release_tasks.roll_back_on_breach(ground.rows, services.releases))
+    return listeners
+
+
+def tickers(ground: Foundation, services: Services, keeper: SnapshotKeeper, listeners: Listeners) -> list[Ticker]:
+    """What the server does by itself, each in a thread of its own."""
+    rows = ground.rows
+    return [
+        Ticker("outbox", Outbox(rows, listeners).deliver, every_s=0.1),
+        Ticker("snapshot", keeper.refresh, every_s=0.2),
+        Ticker("drain", services.traces.drain, every_s=0.25),
+        Ticker("rollouts", lambda: release_tasks.check_all(rows, services.releases), every_s=1.5),
+        Ticker("monitors", lambda: monitoring_tasks.check_all(rows, services.monitors, ground.clock), every_s=5.0),
+        Ticker("alerts", lambda: monitoring_tasks.send_all(rows, services.monitors), every_s=2.0),
+    ]
+
+
+def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> list[APIRouter]:
+    """Every route of the server; each asks `Access` who is there, or shows a token of this installation."""
+    rows, access = ground.rows, Access(ground.identity, ground.rows)
+    return [
+        identity_api.routes(ground.identity, rows, access),
+        audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
+        governance_api.routes(services.policies, rows, access),
+        telemetry_api.routes(services.traces, access, ground.clock),
+        monitoring_api.routes(services.monitors, rows, access),
+        review_api.routes(services.reviews, rows, access),
+        gateway_api.routes(services.gateways, keeper, rows, access),
+        gateway_api.internal(keeper, ground.secret),
+        columns_api.routes(ground.columns, ground.internal_token),
+        status.routes(ground, services, keeper, access),
+    ]
