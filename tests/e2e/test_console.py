@@ -84,7 +84,7 @@ def page(desk: Desk) -> Generator[Page]:
     page = context.new_page()
     watched = Watched(page)
     yield page
-    assert watched.complaints == []
+    assert [said for said in watched.complaints if "409 (Conflict)" not in said] == []
     context.close()
 
 
@@ -266,6 +266,46 @@ def test_the_theme_is_kept(page: Page) -> None:
     page.click("[data-theme-toggle]")
     page.goto("/releases")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_rollout_is_held_and_goes_on_from_its_page(page: Page) -> None:
+    page.goto("/releases/support-v15")
+    page.get_by_role("button", name="Hold").click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_label("Reason").fill("looking at the losses")
+    dialog.get_by_role("button", name="Hold").click()
+    expect(page.locator(".tag").first).to_contain_text("held")
+    expect(page.locator("body")).to_contain_text("looking at the losses")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Hold")).to_be_visible()
+
+
+def test_a_refused_write_says_why_in_its_dialog(page: Page) -> None:
+    page.goto("/releases/support-v14")
+    page.get_by_role("button", name="Roll back").click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_label("Reason").fill("trying")
+    dialog.get_by_role("button", name="Roll back").click()
+    expect(dialog.locator("[role=alert]")).to_contain_text("go back to")
+
+
+def test_an_answer_is_scored_from_its_trace(desk: Desk, page: Page) -> None:
+    page.goto(f"/traces/{AGENT}")
+    page.locator("html[data-ready]").wait_for()
+    page.keyboard.press("r")
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_label("Value").fill("0.25")
+    dialog.get_by_role("button", name="Score").click()
+    expect(page.locator("#toast")).to_have_text("Scored.")
+    desk.house.services.traces.flush()
+    page.reload()
+    expect(page.locator(".thead")).to_contain_text("0.25")
+
+
+def test_a_monitor_is_checked_now(page: Page) -> None:
+    page.goto("/monitors/errors")
+    page.get_by_role("button", name="Check now").click()
+    expect(page.locator(".page")).not_to_contain_text("not checked yet")
 
 
 def test_nothing_people_wrote_runs(columns: Columns, tmp_path: Path, desk: Desk) -> None:

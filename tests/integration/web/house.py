@@ -38,10 +38,12 @@ from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
 from rondel.governance.service import Policies
 from rondel.governance.store import GovernanceStore
+from rondel.identity.api import Access
 from rondel.identity.models import Actor, ActorKind, Role
 from rondel.identity.service import Identity
 from rondel.identity.store import IdentityStore
 from rondel.ids import Ids
+from rondel.monitoring import api as monitoring_api
 from rondel.monitoring.detectors.mean_embedding import MeanEmbedding
 from rondel.monitoring.models import MonitorKind
 from rondel.monitoring.ports import AlertChannel, KeptMessages
@@ -61,6 +63,7 @@ from rondel.registry.models import (
 )
 from rondel.registry.service import Registry
 from rondel.registry.store import RegistryStore
+from rondel.releases import api as releases_api
 from rondel.releases.bundle import read_release
 from rondel.releases.lineage import Lineages
 from rondel.releases.models import Release
@@ -75,6 +78,7 @@ from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
 from rondel.storage.ports import Columns, Tx
 from rondel.storage.rows.database import Database
+from rondel.telemetry import api as telemetry_api
 from rondel.telemetry.models import Cost, Entry, Score, Span, SpanKind, SpanMessage, Status, Tokens
 from rondel.testing.columns import traces_over
 from rondel.web.app import pages
@@ -178,7 +182,18 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
         identity.add_person(tx, scope, ada, "Ada", Role.ADMIN)
         secret = identity.issue_key(tx, scope, ada, name="console", role=Role.ADMIN, person="Ada").secret
     bob = Actor("per_bob", "Bob", ActorKind.PERSON, Role.APPROVER, scope.project_id)
-    return House(services, build([pages(services)], version="0"), scope, ada, bob, secret, blobs)
+    return House(services, _app(services), scope, ada, bob, secret, blobs)
+
+
+def _app(services: ConsoleServices) -> FastAPI:
+    """The pages with the public API that their buttons post to."""
+    access, rows = Access(services.identity, services.rows), services.rows
+    api = [
+        releases_api.routes(services.releases, services.policies, services.lineages, rows, access),
+        monitoring_api.routes(services.monitors, rows, access),
+        telemetry_api.routes(services.traces, access, services.clock),
+    ]
+    return build([pages(services), *api], version="0")
 
 
 def furnish(house: House, *, text: str = "", requests: int = 120) -> None:
