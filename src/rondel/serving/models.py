@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
 from rondel.events import Event
 
@@ -87,26 +86,6 @@ class AdapterRef:
 
     name: str
     version_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterFile:
-    """An adapter as an engine gets it."""
-
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSpec:
-    """All that an engine needs to start one process. `model_path` is None for an engine that runs elsewhere."""
-
-    name: str
-    model_path: Path | None
-    adapters: tuple[AdapterFile, ...]
-    settings: EngineSettings
-    host: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)

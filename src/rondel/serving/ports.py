@@ -1,10 +1,32 @@
-"""Engines and embedders: what a plugin implements."""
+"""Engines and embedders: what a plugin gets and implements."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from rondel.chat import Embedder
 from rondel.plugins import Plugins
-from rondel.serving.models import Capabilities, EngineSpec, Launch, ServedName
+from rondel.serving.models import Capabilities, EngineSettings, Launch, ServedName
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """An adapter as an engine gets it."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """All that an engine needs to start one process. `model_path` is None for an engine that runs elsewhere."""
+
+    name: str
+    model_path: Path | None
+    adapters: tuple[AdapterFile, ...]
+    settings: EngineSettings
+    host: str
+    port: int
 
 
 class Engine(Protocol):

@@ -13,19 +13,17 @@ from rondel.registry.models import ModelFormat, ModelKind, ModelVersion
 from rondel.registry.service import Registry
 from rondel.serving import rules
 from rondel.serving.models import (
-    AdapterFile,
     AdapterRef,
     Capabilities,
     Deployment,
     DeploymentChanged,
     DeploymentState,
     EngineSettings,
-    EngineSpec,
     Observed,
     ServedName,
     Wanted,
 )
-from rondel.serving.ports import engines
+from rondel.serving.ports import AdapterFile, EngineSpec, engines
 from rondel.serving.store import ServingStore
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx

@@ -11,7 +11,8 @@ import msgspec
 
 from rondel.errors import Invalid, Unavailable
 from rondel.serving.engines.openai_compatible import answers
-from rondel.serving.models import Capabilities, EngineSpec, Launch, ServedName
+from rondel.serving.models import Capabilities, Launch, ServedName
+from rondel.serving.ports import EngineSpec
 from rondel.serving.rules import threads_for
 
 CHILD = "rondel.serving.engines.llamacpp_child"

@@ -6,7 +6,8 @@ from typing import ClassVar
 import httpx
 
 from rondel.errors import Invalid
-from rondel.serving.models import Capabilities, EngineSpec, Launch, ServedName
+from rondel.serving.models import Capabilities, Launch, ServedName
+from rondel.serving.ports import EngineSpec
 
 
 @dataclass(frozen=True)
