@@ -14,7 +14,12 @@ MONITORS = {"Name": "name", "Kind": "kind", "Route": "route", "Limit": "limit", 
 def group(connect: Callable[[], Api]) -> cyclopts.App:
     """The commands of monitors."""
     app = cyclopts.App(name="monitor", help="Monitors and alerts.")
+    _watching(app, connect)
+    _telling(app, connect)
+    return app
 
+
+def _watching(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command(name="list")
     def list_(*, json: bool = False) -> None:
         """Every monitor and what its last check said."""
@@ -88,6 +93,8 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
         api.delete(f"/api/v1/monitors/{name}")
         done(f"Monitor {name} is gone.", url=f"{api.base_url}/monitors", then="rondel monitor list")
 
+
+def _telling(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command
     def incidents(*, monitor: str | None = None, json: bool = False) -> None:
         """When limits broke and held again."""
@@ -113,8 +120,6 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
             return
         then = f"rondel monitor add NAME error_rate ROUTE 0.05 --alerts {name}"
         done(f"Channel {name} is a webhook.", url=f"{api.base_url}/monitors", then=then)
-
-    return app
 
 
 def _print(found: Any, columns: dict[str, str], *, json: bool, empty: str) -> None:
