@@ -35,8 +35,8 @@ class StepLog(Protocol):
         """Inside a body: do the work, or give what it gave the last time."""
         ...
 
-    def close(self) -> None:
-        """Stop taking anything up; bodies that run are left as they are."""
+    def forget(self, executor_id: str) -> None:
+        """Drop what was kept for a worker that is gone; its jobs are not touched."""
         ...
 
 
@@ -69,7 +69,7 @@ class DbosSteps:
 
         # Attempts are counted in the job's row, which people see.
         self._begin = DBOS.workflow(name="job", max_recovery_attempts=None)(run)
-        self._queue = f"worker-{executor_id}"
+        self._queue = _queue_of(executor_id)
         DBOS.listen_queues([self._queue])
         DBOS.launch()
         DBOS.register_queue(self._queue, polling_interval_sec=POLL_S)
@@ -88,10 +88,9 @@ class DbosSteps:
         """A DBOS step."""
         return DBOS.run_step({"name": name}, work)
 
-    def close(self) -> None:
-        """Forget this worker's queue and leave DBOS."""
-        DBOS.delete_queue(self._queue)
-        DBOS.destroy(destroy_registry=True)
+    def forget(self, executor_id: str) -> None:
+        """Delete that worker's queue."""
+        DBOS.delete_queue(_queue_of(executor_id))
 
 
 class JsonSerializer(DbosSerializer):
@@ -111,6 +110,10 @@ class JsonSerializer(DbosSerializer):
     def name(self) -> str:
         """How DBOS marks the rows."""
         return "rondel_json"
+
+
+def _queue_of(executor_id: str) -> str:
+    return f"worker-{executor_id}"
 
 
 class _Failure(msgspec.Struct):

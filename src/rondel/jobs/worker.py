@@ -74,6 +74,7 @@ class Worker:
         finally:
             with self._rows.transaction() as tx:
                 self._store.end_lease(tx, self.id)
+            self._steps.forget(self.id)
             log.info("worker stopped", worker_id=self.id, left=len(self._wishes))
 
     def run_process(self, stop: threading.Event) -> None:
@@ -93,13 +94,17 @@ class Worker:
     def _turn(self) -> None:
         """Renew the lease, end dead ones, make due jobs, take what can be run, pass on wishes to cancel."""
         now = self._clock.now()
+        gone: list[Lease] = []
         with self._rows.transaction() as tx:
             if not self._store.renew(tx, self._lease()):
                 raise LeaseLost(f"Worker {self.id!r} was thought dead and its jobs were taken over.")
             for lease in self._store.leases(tx):
                 if lease.worker_id != self.id and rules.is_dead(lease, now, here=host(), is_alive=is_alive):
                     self._store.end_lease(tx, lease.worker_id)
-                    log.warning("worker is gone", worker_id=lease.worker_id, host=lease.host, pid=lease.pid)
+                    gone.append(lease)
+        for lease in gone:
+            log.warning("worker is gone", worker_id=lease.worker_id, host=lease.host, pid=lease.pid)
+            self._steps.forget(lease.worker_id)
         self._enqueue_due()
         self._take()
         if self._wishes:

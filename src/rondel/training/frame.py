@@ -26,8 +26,7 @@ import msgspec
 from rondel.chat import Message
 from rondel.errors import Invalid, UpstreamFailed
 from rondel.jobs.models import JobCancelled
-from rondel.training.models import File, Made, Work
-from rondel.training.ports import Means, Watcher
+from rondel.training.ports import File, Made, Means, Watcher, Work
 from rondel.training.rules import text
 
 LAST_LINES = 5

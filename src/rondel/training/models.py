@@ -1,14 +1,12 @@
-"""What a training is asked for, works with, and makes."""
+"""What a training is asked for, and what came of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
-from rondel.datasets.models import Example
 from rondel.experiments.models import Run
 from rondel.jobs.models import Job
-from rondel.prompts.models import PromptDraft, PromptVersion
+from rondel.prompts.models import PromptVersion
 from rondel.registry.models import ModelVersion
 
 
@@ -30,42 +28,6 @@ class Recipe:
     options: Mapping[str, object] = field(default_factory=dict[str, object])
     seed: int = 0
     experiment: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a trainer gets: examples of the train split with a known answer, and a folder that outlives the worker.
-
-    After a crash `train` is called again with the same work and folder: whoever keeps checkpoints there goes on.
-    """
-
-    run_id: str
-    name: str
-    examples: tuple[Example, ...]
-    folder: Path
-    seed: int = 0
-    base_model: Path | None = None
-    base_prompt: PromptDraft | None = None
-    target: str | None = None
-
-
-class File(NamedTuple):
-    """A file that a trainer made, kept as an artifact of the run."""
-
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What came of it. `adapter` and `model` are GGUF files to register, `prompt` a version to save."""
-
-    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
-    files: tuple[File, ...] = ()
-    adapter: Path | None = None
-    model: Path | None = None
-    prompt: PromptDraft | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,17 @@
-"""The trainer port."""
+"""The trainer port: what a trainer gets, may use, tells and makes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol
 
 from rondel.chat import ChatModel
+from rondel.datasets.models import Example
 from rondel.errors import Unavailable
 from rondel.jobs.models import JobCancelled
 from rondel.jobs.ports import Runner
 from rondel.plugins import Plugins
-from rondel.training.models import Made, Work
+from rondel.prompts.models import PromptDraft
 
 BASE_MODEL = "base_model"
 """Capability: starts from a model version, which the recipe has to name."""
@@ -17,6 +19,42 @@ TARGET = "target"
 """Capability: tries things out, so the recipe has to say what the gateway calls."""
 COMMANDS = "commands"
 """Capability: runs whatever command the recipe names; only an admin may start it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a trainer gets: examples of the train split with a known answer, and a folder that outlives the worker.
+
+    After a crash `train` is called again with the same work and folder: whoever keeps checkpoints there goes on.
+    """
+
+    run_id: str
+    name: str
+    examples: tuple[Example, ...]
+    folder: Path
+    seed: int = 0
+    base_model: Path | None = None
+    base_prompt: PromptDraft | None = None
+    target: str | None = None
+
+
+class File(NamedTuple):
+    """A file that a trainer made, kept as an artifact of the run."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of it. `adapter` and `model` are GGUF files to register, `prompt` a version to save."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    files: tuple[File, ...] = ()
+    adapter: Path | None = None
+    model: Path | None = None
+    prompt: PromptDraft | None = None
+    note: str = ""
 
 
 class Watcher(Protocol):

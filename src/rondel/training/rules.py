@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from rondel.datasets.models import Example, is_object
-from rondel.datasets.schema import schema_from_examples
+from rondel.datasets.rules import schema_from_examples
 from rondel.errors import Forbidden, Invalid, did_you_mean
 from rondel.identity.models import Actor, Role
 from rondel.training.models import Recipe

@@ -20,7 +20,7 @@ from rondel.identity.models import Actor
 from rondel.jobs.models import JobEnded, JobState, TaskName
 from rondel.jobs.ports import Runner
 from rondel.jobs.service import Jobs
-from rondel.plugins import Plugins
+from rondel.plugins import PluginInfo, Plugins
 from rondel.prompts.rules import as_draft
 from rondel.prompts.service import Prompts
 from rondel.registry.models import ModelCard, ModelDraft, ModelKind
@@ -28,8 +28,8 @@ from rondel.registry.service import Registry
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.training import rules
-from rondel.training.models import Made, Recipe, Started, Training, Work
-from rondel.training.ports import TRAINERS, Means, Trainer, Watcher
+from rondel.training.models import Recipe, Started, Training
+from rondel.training.ports import TRAINERS, Made, Means, Trainer, Watcher, Work
 
 TRAIN = TaskName("train", 1)
 """The task that carries out a training; its payload names the run."""
@@ -195,6 +195,10 @@ class Trainings:
         runs = [run for kind in _KINDS.values() for run in self._runs.list(tx, scope, kind=kind, limit=limit)]
         newest = sorted(runs, key=lambda run: run.id, reverse=True)[:limit]
         return [self._training(tx, scope, run) for run in newest]
+
+    def trainers(self) -> builtins.list[PluginInfo]:
+        """What a recipe can name."""
+        return self._trainers.list()
 
     def cancel(self, tx: Tx, scope: Scope, actor: Actor, run_id: str) -> Training:
         """Ask its job to stop; raises `Conflict` when it has ended."""

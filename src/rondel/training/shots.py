@@ -10,8 +10,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from rondel.chat import Message
-from rondel.datasets.choice import choose_examples
 from rondel.datasets.models import Example, is_object
+from rondel.datasets.rules import choose_examples
 from rondel.errors import Invalid
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.rules import escape

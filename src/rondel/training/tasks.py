@@ -1,16 +1,17 @@
 """The task that carries out trainings, in the worker."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from rondel.chat import ChatModel
+from rondel.jobs.models import JobEnded
 from rondel.jobs.ports import JobContext, Runner, Task
 from rondel.prompts.models import PromptDraft
 from rondel.storage.ports import Rows
-from rondel.training.models import File, Made
+from rondel.training.ports import File, Made
 from rondel.training.service import TRAIN, Trainings
 
 
@@ -45,6 +46,16 @@ def tasks(trainings: Trainings, rows: Rows, runner: Runner, chat: ChatModel | No
         return {"run_id": run_id, "models": list(outcome.models), "prompts": list(outcome.prompts)}
 
     return [Task(TRAIN, train)]
+
+
+def settle(trainings: Trainings, rows: Rows) -> Callable[[JobEnded], None]:
+    """A listener: the run of a training ends with its job."""
+
+    def listen(event: JobEnded) -> None:
+        with rows.transaction() as tx:
+            trainings.settle(tx, event)
+
+    return listen
 
 
 class _Watcher:

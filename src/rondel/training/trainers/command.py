@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from rondel.errors import Invalid
 from rondel.training import frame
-from rondel.training.models import Made, Work
-from rondel.training.ports import COMMANDS, Means, Trainer, Watcher
+from rondel.training.ports import COMMANDS, Made, Means, Trainer, Watcher, Work
 
 
 @dataclass(frozen=True, slots=True)

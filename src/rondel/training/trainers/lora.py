@@ -13,8 +13,7 @@ from rondel.errors import Invalid, Unavailable
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.rules import escape
 from rondel.training import frame
-from rondel.training.models import Made, Work
-from rondel.training.ports import BASE_MODEL, Means, Trainer, Watcher
+from rondel.training.ports import BASE_MODEL, Made, Means, Trainer, Watcher, Work
 from rondel.training.rules import answer_schema, answer_tokens
 
 SYSTEM = {True: "Extract the fields as JSON.", False: "Answer."}

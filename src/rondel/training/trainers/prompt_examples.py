@@ -18,8 +18,7 @@ from rondel.evaluation.ports import Means as Grading
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.rules import render
 from rondel.training import shots
-from rondel.training.models import File, Made, Work
-from rondel.training.ports import TARGET, Means, Trainer, Watcher
+from rondel.training.ports import TARGET, File, Made, Means, Trainer, Watcher, Work
 from rondel.training.rules import answer_schema, answer_tokens, text
 
 MAX_FAILURES = 0.2  # share of questions without an answer above which nothing can be said
