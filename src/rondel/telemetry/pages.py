@@ -378,29 +378,45 @@ class WaterfallRow:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """All spans of a trace, each after its parent. `sent` is where the response ended, as a share, if known."""
+    """All spans of a trace, each after its parent; `sent` is where the response ended, as a share, if known.
+
+    Bars are made for the rows that are asked for: a trace may have tens of thousands.
+    """
 
     trace_id: str
-    rows: tuple[WaterfallRow, ...]
+    branches: tuple[Branch, ...]
+    begin: datetime
     total_ms: float
     sent: float | None
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return len(self.branches)
 
     @property
     def ticks(self) -> tuple[float, ...]:
         """Milliseconds at each quarter."""
         return tuple(self.total_ms * quarter / 4 for quarter in range(4))
 
+    def rows(self, start: int, size: int) -> tuple[WaterfallRow, ...]:
+        """`size` rows from `start` on."""
+        return tuple(_bar(branch, self.begin, self.total_ms or 1.0) for branch in self.branches[start : start + size])
+
+    def position(self, span_id: str) -> int:
+        """The row of a span; 0 when it is not here."""
+        return next((at for at, branch in enumerate(self.branches) if branch.span.span_id == span_id), 0)
+
 
 def waterfall(trace: Trace) -> Waterfall:
     """Lay the spans out as `rules.tree` orders them, on the time from the first start to the last end."""
     if not trace.spans:
-        return Waterfall(trace.trace_id, (), 0.0, None)
-    begin = min(span.start for span in trace.spans)
-    total = max((span.end - begin) / timedelta(milliseconds=1) for span in trace.spans) or 1.0
-    ordered = [branch for root in tree(trace.spans) for branch in root.walk()]
-    rows = tuple(_bar(branch, begin, total) for branch in ordered)
+        return Waterfall(trace.trace_id, (), trace.row.at, 0.0, None)
+    begin, end = min(span.start for span in trace.spans), max(span.end for span in trace.spans)
+    total = (end - begin) / timedelta(milliseconds=1) or 1.0
+    ordered = tuple(branch for root in tree(trace.spans) for branch in root.walk())
     sent = (ordered[0].span.end - begin) / timedelta(milliseconds=1) / total if len(ordered) > 1 else None
-    return Waterfall(trace.trace_id, rows, total, sent)
+    return Waterfall(trace.trace_id, ordered, begin, total, sent)
 
 
 def _bar(branch: Branch, begin: datetime, total: float) -> WaterfallRow:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -20,6 +20,7 @@ from rondel.telemetry.models import Page, SpanKind, Summary, Trace, TraceFilter,
 from rondel.telemetry.pages import (
     TraceList,
     TraceQuery,
+    Waterfall,
     chosen_span,
     parse,
     span_panel,
@@ -50,21 +51,29 @@ _RIBBON_PATHS = {
 }
 
 
+class Laid(NamedTuple):
+    """A trace with its layout."""
+
+    trace: Trace
+    waterfall: Waterfall
+
+
 class LongTraces:
     """The last few long traces, so that scrolling one does not read it again for every screen."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: OrderedDict[tuple[Scope, str], Trace] = OrderedDict()
+        self._kept: OrderedDict[tuple[Scope, str], Laid] = OrderedDict()
 
-    def get(self, console: Console, scope: Scope, trace_id: str, *, fresh: bool = False) -> Trace:
+    def get(self, console: Console, scope: Scope, trace_id: str, *, fresh: bool = False) -> Laid:
         """The trace; `fresh` reads it anew, as opening the page does."""
         with self._lock:
             kept = None if fresh else self._kept.get((scope, trace_id))
         if kept is not None:
             return kept
-        found = console.services.traces.get(scope, trace_id)
-        if len(found.spans) > LONG:
+        trace = console.services.traces.get(scope, trace_id)
+        found = Laid(trace, waterfall(trace))
+        if len(trace.spans) > LONG:
             with self._lock:
                 self._kept[(scope, trace_id)] = found
                 while len(self._kept) > KEPT_TRACES:
@@ -203,8 +212,9 @@ def _add_trace(router: APIRouter, console: Console, long_traces: LongTraces) -> 
     ) -> Response:
         found = long_traces.get(console, caller.scope, trace_id, fresh=True)
         view = trace_page(
-            found,
-            ribbon=ribbon(console, caller.scope, found.row.release_id),
+            found.trace,
+            found.waterfall,
+            ribbon=ribbon(console, caller.scope, found.trace.row.release_id),
             names=release_names(console, caller.scope),
             span_id=span,
             start=start,
@@ -218,12 +228,12 @@ def _add_trace(router: APIRouter, console: Console, long_traces: LongTraces) -> 
         caller: Annotated[Caller, signed_in],
         start: Annotated[int, Query(alias="from", ge=0)] = 0,
     ) -> Response:
-        laid = waterfall(long_traces.get(console, caller.scope, trace_id)).rows[start : start + CHUNK]
+        laid = long_traces.get(console, caller.scope, trace_id).waterfall.rows(start, CHUNK)
         return console.fragment(request, "telemetry/rows.html", rows=laid, selected="")
 
     @router.get("/traces/{trace_id}/spans/{span_id}")
     def span(request: Request, trace_id: str, span_id: str, caller: Annotated[Caller, signed_in]) -> Response:
-        found = long_traces.get(console, caller.scope, trace_id)
+        found = long_traces.get(console, caller.scope, trace_id).trace
         chosen = chosen_span(found, span_id)
         if chosen is None or chosen.span_id != span_id:
             raise NotFound(f"Trace {trace_id!r} has no span {span_id!r}.")

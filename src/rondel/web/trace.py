@@ -14,7 +14,6 @@ from rondel.telemetry.pages import (
     chosen_span,
     span_panel,
     trace_line,
-    waterfall,
 )
 from rondel.telemetry.rules import counted
 from rondel.web.copies import trace_copies
@@ -47,7 +46,8 @@ class TracePage:
     ribbon: tuple[RibbonStep, ...]
     waterfall: Waterfall
     first_rows: tuple[WaterfallRow, ...]
-    chunks: tuple[Chunk, ...]
+    above: tuple[Chunk, ...]
+    below: tuple[Chunk, ...]
     panel: SpanPanel | None
     copies: tuple[tuple[str, str], ...]
     can_replay: bool
@@ -55,15 +55,20 @@ class TracePage:
 
 
 def trace_page(
-    trace: Trace, *, ribbon: Sequence[RibbonStep], names: Mapping[str, str], span_id: str | None, start: int = 0
+    trace: Trace,
+    laid: Waterfall,
+    *,
+    ribbon: Sequence[RibbonStep],
+    names: Mapping[str, str],
+    span_id: str | None,
+    start: int = 0,
 ) -> TracePage:
-    """The page from the stored trace; `span_id` is the span to open, `start` the first row to show."""
-    laid = waterfall(trace)
+    """The page from the stored trace and its layout; `span_id` is the span to open, `start` the first row to show."""
     span = chosen_span(trace, span_id)
     if span_id and not start and span:
-        at = next((index for index, row in enumerate(laid.rows) if row.span_id == span.span_id), 0)
-        start = at // CHUNK * CHUNK
-    start = min(start, max(len(laid.rows) - 1, 0)) // CHUNK * CHUNK
+        start = laid.position(span.span_id)
+    start = min(start, max(laid.size - 1, 0)) // CHUNK * CHUNK
+    chunks = [Chunk(at, min(CHUNK, laid.size - at)) for at in range(0, laid.size, CHUNK)]
     shown = [item for item in counted(trace.spans) if item.tokens]
     return TracePage(
         trace_id=trace.trace_id,
@@ -77,10 +82,9 @@ def trace_page(
         session=trace.row.session,
         ribbon=tuple(ribbon),
         waterfall=laid,
-        first_rows=laid.rows[start : start + CHUNK],
-        chunks=tuple(
-            Chunk(at, min(CHUNK, len(laid.rows) - at)) for at in range(0, len(laid.rows), CHUNK) if at > start
-        ),
+        first_rows=laid.rows(start, CHUNK),
+        above=tuple(chunk for chunk in chunks if chunk.start < start),
+        below=tuple(chunk for chunk in chunks if chunk.start > start),
         panel=span_panel(span, trace.scores) if span else None,
         copies=trace_copies(trace.trace_id),
         can_replay=bool(trace.row.route),

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from rondel.releases.pages import release_page
 from rondel.telemetry.models import Trace
-from rondel.telemetry.pages import TraceList, parse, span_panel, trace_list
+from rondel.telemetry.pages import TraceList, parse, span_panel, trace_list, waterfall
 from rondel.web.render import Renderer
 from rondel.web.trace import CHUNK, TracePage, trace_page
 from tests.integration.web import samples
@@ -28,7 +28,7 @@ def sample_list() -> TraceList:
 
 
 def _one(trace: Trace) -> TracePage:
-    return trace_page(trace, ribbon=samples.RIBBON, names=samples.NAMES, span_id=None)
+    return trace_page(trace, waterfall(trace), ribbon=samples.RIBBON, names=samples.NAMES, span_id=None)
 
 
 def gallery(renderer: Renderer) -> FastAPI:

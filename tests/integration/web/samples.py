@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from rondel.governance.models import Approval, Bound, Check, CheckState, Decision, GateVerdict, Requirement
 from rondel.money import NANO
@@ -52,6 +53,7 @@ from rondel.telemetry.models import (
 from rondel.web.loop import Goal, LoopPage, LoopStage, Need, UnderWay
 from rondel.web.shell import LiveRelease, Shell, with_counts
 
+T = TypeVar("T")
 NOW = datetime(2026, 11, 23, 14, 32, 8, tzinfo=UTC)
 HOSTILE = (
     "<script>alert('x')</script> __proto__ constructor \"'><img src=x onerror=alert(1)> {{ 7*7 }} \u202egnp.exe\x00"
@@ -567,3 +569,8 @@ LOOP = LoopPage(
         UnderWay("Distil judge to 1.7 B", "gate failing: agreement 0.81 < 0.85", 4, True, "/releases/rel_9"),
     ),
 )
+
+
+def changed(value: T, **other: object) -> T:
+    """The same with other fields."""
+    return replace(value, **other)  # pyright: ignore[reportArgumentType, reportCallIssue]  any frozen dataclass of the samples

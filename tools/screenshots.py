@@ -1,0 +1,74 @@
+"""Take the pictures of the console, light and dark, of an installation that runs: `make screenshots`.
+
+It opens `RONDEL_URL` (http://127.0.0.1:8400 when not set) with the key in `RONDEL_API_KEY`, and writes
+`docs/pictures/<page>-<theme>.png`. Run `make demo` first, so that there is something to see.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from playwright.sync_api import Browser, sync_playwright
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SIZE = {"width": 1440, "height": 900}
+TARGET = Path(__file__).parent.parent / "docs" / "pictures"
+
+
+def places(url: str, key: str) -> dict[str, str]:
+    """The pages to take, with the newest trace and the newest release that this installation has."""
+    found = {"loop": "/", "traces": "/traces?range=all"}
+    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
+        traces = client.get("/api/v1/traces", params={"limit": 1}).raise_for_status().json()["items"]
+        releases = client.get("/api/v1/releases").raise_for_status().json()
+    if traces:
+        found["trace"] = f"/traces/{traces[0]['trace_id']}"
+    if releases:
+        found["release"] = f"/releases/{releases[0]['id']}"
+    return found
+
+
+def take(browser: Browser, url: str, key: str, theme: Literal["light", "dark"], pages: dict[str, str]) -> None:
+    """One picture of each page in one theme."""
+    context = browser.new_context(base_url=url, viewport=SIZE, color_scheme=theme)  # pyright: ignore[reportArgumentType]  a plain dict
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("input[name=key]", key)
+    page.click("button[type=submit]")
+    for name, path in pages.items():
+        page.goto(path, wait_until="networkidle")
+        page.screenshot(path=TARGET / f"{name}-{theme}.png")
+    context.close()
+
+
+def main() -> int:
+    """Take them all; 1 when there is no key or no Chromium."""
+    url, key = os.environ.get("RONDEL_URL", "http://127.0.0.1:8400"), os.environ.get("RONDEL_API_KEY", "")
+    chromium = shutil.which("chromium")
+    if not key or chromium is None:
+        sys.stderr.write("Set RONDEL_API_KEY to a key of the installation, and install chromium.\n")
+        return 1
+    TARGET.mkdir(parents=True, exist_ok=True)
+    pages = places(url, key)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=list(FLAGS), headless=True)
+        take(browser, url, key, "light", pages)
+        take(browser, url, key, "dark", pages)
+        browser.close()
+    sys.stdout.write(f"{2 * len(pages)} pictures in {TARGET}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
