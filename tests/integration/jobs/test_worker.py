@@ -255,3 +255,26 @@ def test_a_cancelled_command_is_ended(desk: Desk, start: Start) -> None:
         desk.jobs.cancel(tx, desk.scope, desk.actor, job.id)
     assert desk.ended(job).state is JobState.CANCELLED
     assert _gone(pids)
+
+
+STUBBORN = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+before = pathlib.Path('before')
+if before.exists():
+    sys.exit(7 if pathlib.Path('/proc', before.read_text()).exists() else 0)
+before.write_text(str(os.getpid()))
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("rows", ["sqlite"], indirect=True)
+def test_a_resumed_command_starts_when_the_last_one_is_gone(desk: Desk, start: Start) -> None:
+    worker = start()
+    job = desk.enqueue("command", code=STUBBORN)
+    assert _pids(desk, job)
+    worker.kill()
+    worker.wait()
+    start()
+    assert desk.ended(job).result == {"code": 0}

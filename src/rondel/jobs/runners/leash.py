@@ -1,19 +1,31 @@
 """Runs a command as long as its own standard input is open, then ends the command and everything it started.
 
+One command a folder at a time: after a crash the next leash waits here until the command of the last one is gone.
+
 The worker holds the other end of that pipe: when the worker dies in whatever way, the system closes it. Started as a
 file with `python -I -S`, so it loads the standard library alone. Its exit code is the command's; 128 + n for signal n.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 GRACE_S = 3.0
+LOCK = ".leash"
 
 
 def main(command: list[str]) -> int:
+    """Wait for the folder, then run `command` in it."""
+    with Path(LOCK).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return run(command)
+
+
+def run(command: list[str]) -> int:
     """Run `command` in a process group of its own."""
     try:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
