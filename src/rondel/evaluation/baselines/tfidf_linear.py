@@ -1,0 +1,86 @@
+"""TF-IDF and logistic regression, a field at a time."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import FeatureUnion, make_pipeline
+
+from rondel.datasets.models import Example, is_object
+from rondel.datasets.rules import enumerated_fields, schema_from_examples, text_of
+from rondel.errors import Invalid
+from rondel.evaluation.ports import BaselineAnswers
+
+ALONE = ""
+"""The one field of an answer that is no object."""
+LEARNED = "TF-IDF + logistic regression"
+COMMONEST = "the commonest value (free text is not learned)"
+
+
+@dataclass(frozen=True, slots=True)
+class TfidfLinear:
+    """Learns every field with a closed set of values from word and letter n-grams; other fields get their commonest
+    value (often null). Nothing is tuned to the test examples.
+    """
+
+    strength: float = 10.0
+
+    def answers(self, train: Sequence[Example], test: Sequence[object], *, seed: int = 0) -> BaselineAnswers:
+        """Answers in the form of the expected values: objects with every field, or one value."""
+        known = [example for example in train if example.expected is not None]
+        if not known:
+            raise Invalid("The baseline needs train examples with known answers, and there is none.")
+        schema = schema_from_examples([example.expected for example in known])
+        is_one_value = schema.get("type") != "object"
+        closed = {ALONE: ()} if "enum" in schema else enumerated_fields(schema)
+        names = [ALONE] if is_one_value else list(_names(known))
+        texts, questions = [text_of(example.input) for example in known], [text_of(input_) for input_ in test]
+        columns: dict[str, list[object]] = {}
+        method: dict[str, str] = {}
+        for name in names:
+            values = [_field(example.expected, name) for example in known]
+            is_learned = name in closed and len({_key(value) for value in values}) > 1
+            method[name or "answer"] = LEARNED if is_learned else COMMONEST
+            columns[name] = (
+                self._learned(texts, values, questions, seed) if is_learned else _commonest(values, len(test))
+            )
+        if is_one_value:
+            return BaselineAnswers(tuple(columns[ALONE]), method)
+        rows = ({name: columns[name][i] for name in names} for i in range(len(test)))
+        return BaselineAnswers(tuple(rows), method)
+
+    def _learned(self, texts: list[str], values: list[object], questions: list[str], seed: int) -> list[object]:
+        if not questions:
+            return []
+        keys = [_key(value) for value in values]
+        model = make_pipeline(
+            FeatureUnion(
+                [
+                    ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)),
+                    ("letters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)),
+                ]
+            ),
+            LogisticRegression(C=self.strength, max_iter=1000, class_weight="balanced", random_state=seed),
+        )
+        model.fit(texts, keys)
+        return [msgspec.json.decode(key) for key in model.predict(questions)]
+
+
+def _names(examples: Sequence[Example]) -> dict[str, None]:
+    return dict.fromkeys(name for example in examples if is_object(example.expected) for name in example.expected)
+
+
+def _field(expected: object, name: str) -> object:
+    return expected.get(name) if is_object(expected) and name != ALONE else expected if name == ALONE else None
+
+
+def _key(value: object) -> str:
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def _commonest(values: Sequence[object], n: int) -> list[object]:
+    key, _ = Counter(map(_key, values)).most_common(1)[0]
+    return [msgspec.json.decode(key)] * n
