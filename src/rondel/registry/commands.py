@@ -215,7 +215,7 @@ def _compressing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(job)
             return
-        result = job.get("result") or {}
+        result: dict[str, Any] = job.get("result") or {}
         sentence = str(result.get("sentence") or f"Job {job['id']} compresses {ref} to {to}.")
         then = f"rondel engine deploy {result['ref']}" if "ref" in result else f"rondel job show {job['id']}"
         done(sentence, url=f"{api.base_url}/models", then=then)

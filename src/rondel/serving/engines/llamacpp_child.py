@@ -57,7 +57,8 @@ def parameters(settings: ChildSettings) -> xllamacpp.CommonParams:
     chosen.endpoint_props = True
     chosen.warmup = True
     if settings.adapters:
-        chosen.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 1.0) for path in settings.adapters]
+        # At scale 0, because llama.cpp gives this scale to every request that does not name its own.
+        chosen.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, 0.0) for path in settings.adapters]
         chosen.lora_init_without_apply = True
     if settings.embeddings:
         chosen.embedding = True
@@ -71,15 +72,16 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def main() -> int:
+def main() -> None:
     settings = msgspec.json.decode(sys.argv[1].encode(), type=ChildSettings)
     end_with_parent()
-    server = xllamacpp.Server(parameters(settings))
+    if os.getppid() != settings.parent_pid:  # it died before Linux was asked
+        return
+    _server = xllamacpp.Server(parameters(settings))
     while os.getppid() == settings.parent_pid:
         time.sleep(PARENT_CHECK_S)
-    del server
-    return 0
+    os._exit(0)  # without llama.cpp's own clean-up, which can wait for ever
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()
