@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -36,6 +36,7 @@ class Sender:
     client: Client
     key: str
     route: str
+    instruction: str
     score: Score
     deadline_s: float = 120.0
     sent: int = 0
@@ -57,42 +58,14 @@ class Sender:
                 on_answer(one)
         return answered
 
-    def keep_sending(self, rows: Sequence[Row], *, until: Callable[[], bool], most: int) -> Iterator[Sent]:
-        """Send rows over and over, as customers do, until `until()` or `most` answers."""
-        stopped = threading.Event()
-        source = itertools.islice(itertools.cycle(rows), most)
-        guard = threading.Lock()
-        found: list[Sent] = []
-
-        def work() -> None:
-            while not stopped.is_set():
-                with guard:
-                    row = next(source, None)
-                if row is None:
-                    return
-                one = self._one(row, self.sent)
-                with guard:
-                    found.append(one)
-
-        with ThreadPoolExecutor(CONCURRENCY) as threads:
-            working = [threads.submit(work) for _ in range(CONCURRENCY)]
-            try:
-                while not until() and not all(task.done() for task in working):
-                    with guard:
-                        ready, found[:] = list(found), []
-                    yield from ready
-            finally:
-                stopped.set()
-            for task in working:
-                task.result()
-        yield from found
-
     def _one(self, row: Row, number: int) -> Sent:
         with self._lock:
             self.sent += 1
         try:
             raw = self._openai.chat.completions.with_raw_response.create(
-                model=self.route, messages=[{"role": "user", "content": row.input}], user=f"customer-{number}"
+                model=self.route,
+                messages=[{"role": "system", "content": self.instruction}, {"role": "user", "content": row.input}],
+                user=f"customer-{number}",
             )
         except openai.OpenAIError:
             with self._lock:

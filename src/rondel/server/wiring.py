@@ -29,6 +29,7 @@ from rondel.monitoring.store import MonitoringStore
 from rondel.plugins import Plugins
 from rondel.prompts.service import Prompts
 from rondel.prompts.store import PromptStore
+from rondel.registry import api as registry_api
 from rondel.registry.catalogue import Catalogue
 from rondel.registry.service import Registry
 from rondel.registry.store import RegistryStore
@@ -43,6 +44,7 @@ from rondel.review.store import ReviewStore
 from rondel.server import status
 from rondel.server.background import Outbox, Ticker
 from rondel.server.foundation import Foundation
+from rondel.serving import api as serving_api
 from rondel.serving.models import DeploymentChanged
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
@@ -172,6 +174,8 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
         governance_api.routes(services.policies, rows, access),
         telemetry_api.routes(services.traces, access, ground.clock),
+        registry_api.routes(services.registry, rows, access),
+        serving_api.routes(services.deployments, rows, access),
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, keeper, rows, access),
