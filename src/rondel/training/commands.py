@@ -35,28 +35,28 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
 
 def _writing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command
-    def start(recipe: Path, *, wait_for_it: bool = False, json: bool = False) -> int:
+    def start(recipe: Path, *, wait: bool = False, json: bool = False) -> int:
         """Train by a recipe, a YAML file.
 
         Parameters
         ----------
         recipe
             The file: trainer, name, data, and what the trainer needs.
-        wait_for_it
+        wait
             Come back when it has ended; exit code 1 when it did not end well.
         json
             For machines.
         """
         api = connect()
         made = api.post("/api/v1/trainings", _document(recipe))
-        if wait_for_it:
+        if wait:
             follow(api, made["job_id"], _quietly if json else _say)
             made = api.get(f"/api/v1/trainings/{made['run_id']}")
         if json:
             emit(made)
         else:
-            _told(api, made, is_over=wait_for_it)
-        return 1 if wait_for_it and made["state"] != "finished" else 0
+            _told(api, made, is_over=wait)
+        return 1 if wait and made["state"] != "finished" else 0
 
     @app.command
     def cancel(run: str, *, json: bool = False) -> None:
