@@ -1,12 +1,21 @@
 """The one file that knows everyone: builds the services, joins who listens to whom, and shows the circle closing."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import APIRouter
 
 from rondel.audit import api as audit_api
 from rondel.chat import Embedder
+from rondel.datasets.service import Datasets
+from rondel.datasets.store import DatasetStore
+from rondel.evaluation.service import Evaluations
+from rondel.evaluation.store import EvaluationStore
 from rondel.events import Listeners
+from rondel.experiments import api as experiments_api
+from rondel.experiments.service import Runs
+from rondel.experiments.store import RunStore
+from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import GatewayChanged
@@ -19,6 +28,9 @@ from rondel.identity import api as identity_api
 from rondel.identity.api import Access
 from rondel.identity.models import Role
 from rondel.identity.service import KeysChanged
+from rondel.jobs import api as jobs_api
+from rondel.jobs.service import Jobs
+from rondel.jobs.store import JobStore
 from rondel.monitoring import api as monitoring_api
 from rondel.monitoring import tasks as monitoring_tasks
 from rondel.monitoring.detectors.mean_embedding import MeanEmbedding
@@ -33,7 +45,9 @@ from rondel.registry import api as registry_api
 from rondel.registry.catalogue import Catalogue
 from rondel.registry.service import Registry
 from rondel.registry.store import RegistryStore
+from rondel.releases import api as releases_api
 from rondel.releases import tasks as release_tasks
+from rondel.releases.lineage import Lineages
 from rondel.releases.models import ReleaseMoved, RolloutChanged
 from rondel.releases.parts import installed_parts
 from rondel.releases.service import Releases
@@ -57,6 +71,8 @@ from rondel.telemetry.positions import Positions
 from rondel.telemetry.service import Traces
 from rondel.telemetry.spool.drain import Drain
 from rondel.telemetry.store import Store
+from rondel.web.app import pages
+from rondel.web.services import ConsoleServices
 
 
 @dataclass(frozen=True)
@@ -64,11 +80,16 @@ class Services:
     """Every service, built once."""
 
     traces: Traces
+    datasets: Datasets
     prompts: Prompts
+    runs: Runs
+    jobs: Jobs
+    evaluations: Evaluations
     registry: Registry
     deployments: Deployments
     policies: Policies
     releases: Releases
+    lineages: Lineages
     monitors: Monitors
     reviews: Reviews
     gateways: Gateways
@@ -79,6 +100,19 @@ def build(ground: Foundation) -> Services:
     audit, ids = ground.audit, ground.ids
     traces = _traces(ground)
     prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
+    datasets = Datasets(store=DatasetStore(), blobs=ground.blobs, audit=audit, ids=ids)
+    runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=ground.blobs, surveyor=LocalSurveyor(Path.cwd()))
+    jobs = Jobs(store=JobStore(), audit=audit, ids=ids)
+    evaluations = Evaluations(
+        store=EvaluationStore(),
+        audit=audit,
+        ids=ids,
+        clock=ground.clock,
+        rows=ground.rows,
+        datasets=datasets,
+        prompts=prompts,
+        jobs=jobs,
+    )
     registry = Registry(
         store=RegistryStore(), audit=audit, ids=ids, blobs=ground.blobs, catalogue=Catalogue(blobs=ground.blobs)
     )
@@ -113,11 +147,16 @@ def build(ground: Foundation) -> Services:
     )
     return Services(
         traces=traces,
+        datasets=datasets,
         prompts=prompts,
+        runs=runs,
+        jobs=jobs,
+        evaluations=evaluations,
         registry=registry,
         deployments=deployments,
         policies=policies,
         releases=releases,
+        lineages=Lineages(releases=releases, runs=runs, evaluations=evaluations),
         monitors=monitors,
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
         gateways=gateways,
@@ -174,12 +213,38 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
         governance_api.routes(services.policies, rows, access),
         telemetry_api.routes(services.traces, access, ground.clock),
+        experiments_api.routes(services.runs, rows, access),
+        jobs_api.routes(services.jobs, rows, access),
         registry_api.routes(services.registry, rows, access),
         serving_api.routes(services.deployments, rows, access),
+        releases_api.routes(services.releases, services.policies, services.lineages, rows, access),
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, keeper, rows, access),
         gateway_api.internal(keeper, ground.secret),
         columns_api.routes(ground.columns, ground.internal_token),
         status.routes(ground, services, keeper, access),
+        pages(_console(ground, services, keeper)),
     ]
+
+
+def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> ConsoleServices:
+    return ConsoleServices(
+        rows=ground.rows,
+        clock=ground.clock,
+        identity=ground.identity,
+        audit=ground.audit,
+        traces=services.traces,
+        releases=services.releases,
+        lineages=services.lineages,
+        policies=services.policies,
+        gateways=services.gateways,
+        keeper=keeper,
+        datasets=services.datasets,
+        prompts=services.prompts,
+        runs=services.runs,
+        registry=services.registry,
+        evaluations=services.evaluations,
+        monitors=services.monitors,
+        deployments=services.deployments,
+    )
