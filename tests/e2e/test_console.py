@@ -116,7 +116,9 @@ def test_dialogs_are_accessible(page: Page, dialog: str) -> None:
 
 
 def test_a_first_load_is_small(desk: Desk) -> None:
-    context = desk.open()
+    session = desk.open()
+    context = desk.browser.new_context(base_url=desk.url, storage_state=session.storage_state())
+    session.close()
     page = context.new_page()
     watched = Watched(page)
     page.goto("/traces", wait_until="networkidle")
@@ -124,6 +126,7 @@ def test_a_first_load_is_small(desk: Desk) -> None:
     for _, kind, size in watched.sizes:
         by_kind[kind] = by_kind.get(kind, 0) + size
     assert len(watched.sizes) <= 10, watched.sizes
+    assert by_kind["script"] > 10 * 1024, "the browser's cache was not empty"
     assert by_kind["script"] <= 60 * 1024, by_kind
     assert by_kind["stylesheet"] <= 12 * 1024, by_kind
     context.close()
@@ -171,6 +174,39 @@ def test_a_filter_changes_rows_and_address_without_a_new_page(page: Page) -> Non
     assert page.evaluate("window.same") is True
     page.go_back()
     expect(page.locator(".chip")).to_have_count(0)
+
+
+@pytest.mark.parametrize("status", [503, 0])
+def test_when_the_server_does_not_answer_the_old_rows_stay_and_one_can_try_again(desk: Desk, status: int) -> None:
+    context = desk.open()
+    page = context.new_page()
+    page.goto("/traces?range=all")
+    before = page.locator("tr[data-href]").count()
+    if status:
+        body = "<div><b>The columns do not answer.</b></div>"
+        told = {"x-request-id": "req_1"}
+        page.route("**/traces?*", lambda route: route.fulfill(status=status, headers=told, body=body))
+    else:
+        page.route("**/traces?*", lambda route: route.abort())
+    page.check("input[name=status][value=error]")
+    trouble = page.locator("#trouble")
+    expect(trouble).to_contain_text("request req_1" if status else "did not answer")
+    assert page.locator("tr[data-href]").count() == before
+    page.unroute("**/traces?*")
+    trouble.get_by_role("button", name="Try again").click()
+    expect(page.locator(".chip")).to_contain_text("status is")
+    expect(trouble).to_be_empty()
+    context.close()
+
+
+def test_the_loop_refreshes_itself_while_live(page: Page) -> None:
+    page.goto("/")
+    page.locator("html[data-ready]").wait_for()
+    page.evaluate("document.querySelector('[data-refresh]').dataset.refresh = 0.3")
+    page.evaluate("document.querySelector('#loop .stage b').textContent = 'old'")
+    page.click("[data-refresh]")
+    expect(page.locator("#loop .stage b").first).not_to_have_text("old")
+    expect(page.locator("#loop")).to_have_count(1)
 
 
 def test_search_keeps_the_cursor_in_the_box(page: Page) -> None:

@@ -87,6 +87,7 @@ class Console:
             person=caller.actor.name,
             nav=with_counts({"Monitors": firing}),
             live=live,
+            environments=((scope.environment, "/", True), ("Sign in with another key…", "/sign-in", False)),
             trail=trail,
         )
 

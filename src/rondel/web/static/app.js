@@ -138,6 +138,47 @@ document.addEventListener("click", (event) => {
   if (on) refreshing = setInterval(() => globalThis.htmx?.ajax("GET", location.href, { target: "#loop", select: "#loop", swap: "outerHTML" }), Number(button.dataset.refresh) * 1000);
 });
 
+// When an answer does not come, the old rows stay; a bar says what failed, with the request's id and a way to try again.
+/** @param {string} said @param {() => void} again */
+function tell(said, again) {
+  const bar = /** @type {HTMLElement} */ ($("#trouble"));
+  bar.textContent = said;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "btn";
+  button.textContent = "Try again";
+  button.addEventListener("click", () => { bar.textContent = ""; again(); });
+  bar.append(button);
+}
+
+/** Ask the same again: a form by its change, anything else by loading the page. @param {any} context */
+function repeat(context) {
+  const source = context?.sourceElement;
+  if (source instanceof HTMLFormElement) source.dispatchEvent(new Event("change", { bubbles: true }));
+  else location.reload();
+}
+
+function watchTrouble() {
+  document.addEventListener("htmx:before:response", (event) => {
+    const context = /** @type {any} */ (event).detail?.ctx;
+    const answer = context?.response;
+    if (!answer || answer.status < 400) { const bar = $("#trouble"); if (bar) bar.textContent = ""; return; }
+    event.preventDefault();
+    if (answer.status === 401) { location.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`; return; }
+    answer.raw.text().then((/** @type {string} */ html) => {
+      const holder = document.createElement("template");
+      holder.innerHTML = html;
+      const sentence = holder.content.querySelector("b")?.textContent?.trim() || "The server could not answer.";
+      const id = answer.headers.get("x-request-id");
+      tell(`${sentence} (${answer.status}${id ? `, request ${id}` : ""})`, () => repeat(context));
+    });
+  });
+  document.addEventListener("htmx:error", (event) => {
+    tell("The server did not answer; what you see is as it was.", () => repeat(/** @type {any} */ (event).detail?.ctx));
+  });
+}
+
+watchTrouble();
 startList();
 startTrace();
 document.documentElement.dataset.ready = performance.now().toFixed(1);

@@ -84,6 +84,14 @@ function toggleLive(button) {
   source.addEventListener("open", () => flush());
 }
 
+/** The live tail follows the filter that is shown. */
+function followFilter() {
+  const button = $("[data-live]");
+  if (!source || !button) return;
+  toggleLive(button);
+  toggleLive(button);
+}
+
 /** @type {EventSource | null} */ let source = null;
 /** @type {string[]} */ let waiting = [];
 
@@ -117,7 +125,7 @@ export function startList() {
   });
   document.addEventListener("pointerdown", chooseTime);
   document.addEventListener("mouseout", () => setTimeout(flush, 30));
-  document.addEventListener("htmx:after:swap", restore);
+  document.addEventListener("htmx:after:swap", () => { restore(); followFilter(); });
   if (!rows().length && !$("[data-live]")) return;
   Object.assign(keys, {
     j: () => select(current() + 1),
