@@ -58,9 +58,7 @@ def gallery(renderer: Renderer) -> FastAPI:
     def rows(request: Request, trace_id: str, start: int = 0) -> Response:
         laid = _one(long if trace_id.startswith("b") else trace).waterfall
         begin = int(request.query_params.get("from", start))
-        return renderer.respond(
-            request, "telemetry/rows.html", {"rows": laid.rows[begin : begin + CHUNK], "selected": ""}
-        )
+        return renderer.respond(request, "telemetry/rows.html", {"rows": laid.rows(begin, CHUNK), "selected": ""})
 
     @app.get("/traces/{trace_id}/spans/{span_id}")
     def span(request: Request, trace_id: str, span_id: str) -> Response:

@@ -573,4 +573,5 @@ LOOP = LoopPage(
 
 def changed(value: T, **other: object) -> T:
     """The same with other fields."""
-    return replace(value, **other)  # pyright: ignore[reportArgumentType, reportCallIssue]  any frozen dataclass of the samples
+    change: Callable[..., T] = replace
+    return change(value, **other)
