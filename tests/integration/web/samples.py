@@ -2,10 +2,10 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from rondel.governance.models import Approval, Bound, Check, CheckState, Decision, GateVerdict, Requirement
 from rondel.money import NANO
@@ -573,5 +573,5 @@ LOOP = LoopPage(
 
 def changed(value: T, **other: object) -> T:
     """The same with other fields."""
-    change: Callable[..., T] = replace
-    return change(value, **other)
+    frozen: Any = value
+    return cast("T", replace(frozen, **other))
