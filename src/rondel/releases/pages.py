@@ -470,10 +470,10 @@ def _untouched(facts: ReleaseFacts) -> str:
     )
     if rollout.role is Role.SHADOW:
         left = max(rollout.plan.shadow_n - (last.n_canary if last else 0), 0)
-        return f"Stays in shadow for {left} more copies; nobody sees its answers. {limit}"
+        return f"Stays in shadow for {left:,} more copies; nobody sees its answers. {limit}"
     if rollout.step + 1 < len(rollout.plan.ladder):
         share = 100 * rollout.plan.ladder[rollout.step + 1]
-        return f"Goes up to {share:g} % after {rollout.plan.step_n} canary answers at this step, {after}. {limit}"
+        return f"Goes up to {share:g} % after {rollout.plan.step_n:,} canary answers at this step, {after}. {limit}"
     return f"It {after}. {limit}"
 
 
