@@ -1,0 +1,1 @@
+"""Bundled compressors, one per file."""
