@@ -28,6 +28,10 @@ class Source(Protocol):
 class TraceSource(Protocol):
     """Turns traces into rows."""
 
+    def read(self, query: str, plain: TraceFilter) -> TraceFilter:
+        """The filter that a text in the filter language means, added to `plain`; `Invalid` when it is wrong."""
+        ...
+
     def collect(
         self, scope: Scope, chosen: TraceFilter, *, expected_score: str, accept_score: str, accept_at: float, limit: int
     ) -> Iterator[Collected]:

@@ -126,6 +126,7 @@ class Datasets:
         scope: Scope,
         chosen: TraceFilter,
         *,
+        query: str = "",
         expected_score: str = "expected",
         accept_score: str = "",
         accept_at: float = 1.0,
@@ -133,14 +134,16 @@ class Datasets:
     ) -> Packed:
         """Collect traces into examples that keep their trace id; see `TraceSource.collect` for the expected value.
 
+        `query` is a text in the filter language, added to `chosen`.
+
         Raises:
-            Invalid: no trace matches.
+            Invalid: no trace matches, or the query is wrong.
         """
         if self._traces is None:
             raise Invalid("Traces cannot be collected here: this process has no telemetry.")
         collected = self._traces.collect(
             scope,
-            chosen,
+            self._traces.read(query, chosen) if query else chosen,
             expected_score=expected_score,
             accept_score=accept_score,
             accept_at=accept_at,

@@ -22,6 +22,9 @@ from rondel.telemetry.models import TraceFilter
 class KeptTraces:
     """Traces that are there already."""
 
+    def read(self, query: str, plain: TraceFilter) -> TraceFilter:
+        raise Invalid(f"{query!r} names no field.") if "?" in query else AssertionError(plain)
+
     def collect(
         self, scope: Scope, chosen: TraceFilter, *, expected_score: str, accept_score: str, accept_at: float, limit: int
     ) -> Iterator[Collected]:
