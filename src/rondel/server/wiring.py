@@ -116,7 +116,15 @@ def build(ground: Foundation) -> Services:
     registry = Registry(
         store=RegistryStore(), audit=audit, ids=ids, blobs=ground.blobs, catalogue=Catalogue(blobs=ground.blobs)
     )
-    deployments = Deployments(store=ServingStore(), audit=audit, ids=ids, registry=registry)
+    deployments = Deployments(
+        store=ServingStore(),
+        audit=audit,
+        ids=ids,
+        registry=registry,
+        threads=ground.settings.engine_threads,
+        dedicated_cpu=ground.settings.engine_dedicated,
+    )
+    registry.protect(deployments.uses)
     policies = Policies(store=GovernanceStore(), audit=audit, ids=ids)
     releases = Releases(
         store=ReleaseStore(),

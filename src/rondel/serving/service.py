@@ -32,7 +32,19 @@ from rondel.storage.ports import Tx
 class Deployments:
     """Wishes are rows; the reconciler makes them true."""
 
-    def __init__(self, *, store: ServingStore, audit: Audit, ids: Ids, registry: Registry) -> None:
+    def __init__(
+        self,
+        *,
+        store: ServingStore,
+        audit: Audit,
+        ids: Ids,
+        registry: Registry,
+        threads: int = 0,
+        dedicated_cpu: bool = False,
+    ) -> None:
+        """`threads` and `dedicated_cpu` are this machine's, for deployments that do not say their own."""
+        self._threads = threads
+        self._dedicated_cpu = dedicated_cpu
         self._store = store
         self._audit = audit
         self._ids = ids
@@ -198,7 +210,12 @@ class Deployments:
             for adapter in deployment.adapters
         )
         path = self._registry.path(model) if model else None
-        return EngineSpec(deployment.name, path, adapters, deployment.settings, host, port)
+        settings = replace(
+            deployment.settings,
+            threads=deployment.settings.threads or self._threads,
+            dedicated_cpu=deployment.settings.dedicated_cpu or self._dedicated_cpu,
+        )
+        return EngineSpec(deployment.name, path, adapters, settings, host, port)
 
     def observe(self, tx: Tx, scope: Scope, deployment: Deployment, seen: Observed) -> None:
         """Write what the reconciler saw, and announce it when callers are touched.
