@@ -254,10 +254,12 @@ class Evaluations:
         """Newest first."""
         return self._store.list(tx, scope, limit=limit)
 
-    def results(self, tx: Tx, scope: Scope, evaluation_id: str) -> builtins.list[Result]:
-        """Every example's answer and grades, by position; those so far while it runs."""
+    def results(
+        self, tx: Tx, scope: Scope, evaluation_id: str, *, after: int = -1, limit: int | None = None
+    ) -> builtins.list[Result]:
+        """Answers and grades by position, those so far while it runs; `after` and `limit` make pages."""
         self.get(tx, scope, evaluation_id)
-        return list(self._store.results(tx, scope, evaluation_id))
+        return list(self._store.results(tx, scope, evaluation_id, after=after, limit=limit))
 
     def fields(self, tx: Tx, scope: Scope, evaluation_id: str) -> dict[str, Metric]:
         """Of the primary metric: the share of each field that is right, where it grades fields."""

@@ -144,14 +144,17 @@ class EvaluationStore:
             }
             tx.upsert(RESULTS, values, key=("evaluation_id", "example_id"))
 
-    def results(self, tx: Tx, scope: Scope, evaluation_id: str) -> Iterator[Result]:
+    def results(
+        self, tx: Tx, scope: Scope, evaluation_id: str, *, after: int = -1, limit: int | None = None
+    ) -> Iterator[Result]:
         """By position."""
         query = select(RESULTS).where(
             RESULTS.c.project_id == scope.project_id,
             RESULTS.c.environment == scope.environment,
             RESULTS.c.evaluation_id == evaluation_id,
+            RESULTS.c.position > after,
         )
-        for row in tx.execute(query.order_by(RESULTS.c.position)).mappings():
+        for row in tx.execute(query.order_by(RESULTS.c.position).limit(limit)).mappings():
             yield _result(row)
 
     def done(self, tx: Tx, scope: Scope, evaluation_id: str) -> set[str]:

@@ -1,0 +1,284 @@
+"""`rondel eval`: run, look, compare, plan."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import cyclopts
+import yaml
+
+from rondel.client.following import follow
+from rondel.client.http import Api
+from rondel.errors import Invalid, NotFound
+from rondel.terminal import done, emit, table
+
+_LINE = {
+    "Evaluation": "id",
+    "Name": "name",
+    "Dataset": "dataset",
+    "Split": "split",
+    "State": "state",
+    "Metric": "primary",
+    "Value": "value",
+    "95 % interval": "interval",
+    "Errors": "errors",
+}
+_COMPARISON = {
+    "Metric": "metric",
+    "A": "a_mean",
+    "B": "b_mean",
+    "Difference": "value",
+    "Low": "low",
+    "High": "high",
+    "p": "p_value",
+    "Could see": "mde",
+    "n": "n",
+}
+
+
+def group(connect: Callable[[], Api]) -> cyclopts.App:
+    """The commands of evaluation."""
+    app = cyclopts.App(name="eval", help="Evaluations: is it good, and is B better than A?")
+    _reading(app, connect)
+    _comparing(app, connect)
+    _running(app, connect)
+    return app
+
+
+def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command(name="list")
+    def list_(*, limit: int = 20, json: bool = False) -> None:
+        """Evaluations, newest first.
+
+        Parameters
+        ----------
+        limit
+            How many.
+        json
+            For machines.
+        """
+        found = connect().get("/api/v1/evaluations", limit=limit)
+        if json:
+            emit(found)
+        else:
+            table([_line(one) for one in found], _LINE, empty="No evaluation yet: run one with 'rondel eval run'.")
+
+    @app.command
+    def show(evaluation: str, *, limit: int = 10, json: bool = False) -> None:
+        """One evaluation: its metrics with intervals, each field, and its first answers.
+
+        Parameters
+        ----------
+        evaluation
+            Its id.
+        limit
+            How many answers.
+        json
+            For machines.
+        """
+        api = connect()
+        found = api.get(f"/api/v1/evaluations/{evaluation}")
+        fields = api.get(f"/api/v1/evaluations/{evaluation}/fields")
+        results = api.get(f"/api/v1/evaluations/{evaluation}/results", limit=limit)
+        if json:
+            emit({**found, "fields": fields, "results": results})
+            return
+        table([_line(found)], _LINE, empty="")
+        if found["message"]:
+            sys.stdout.write(found["message"] + "\n")
+        named = [{"name": name, **metric} for name, metric in {**found["metrics"], **fields}.items()]
+        table(named, {"Metric": "name", "Value": "value", "Low": "low", "High": "high", "n": "n"}, empty="")
+        lines = [_answer(one, found["primary"]) for one in results]
+        columns = {"No": "position", "Score": "score", "Answer": "output", "Why": "why", "Trace": "trace_id"}
+        table(lines, columns, empty="No answer yet.")
+
+    @app.command
+    def evaluators(*, json: bool = False) -> None:
+        """What can grade.
+
+        Parameters
+        ----------
+        json
+            For machines.
+        """
+        found = connect().get("/api/v1/evaluators")
+        if json:
+            emit(found)
+        else:
+            table(found, {"Evaluator": "name", "From": "package", "Version": "version"}, empty="None is installed.")
+
+
+def _comparing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def compare(a: str, b: str, *, metric: str | None = None, json: bool = False) -> None:
+        """B against A, paired by example: difference, 95 % interval, and what could have been seen.
+
+        Parameters
+        ----------
+        a
+            The evaluation to compare with.
+        b
+            The evaluation in question.
+        metric
+            One metric; all that they share if not given.
+        json
+            For machines.
+        """
+        api = connect()
+        found = api.get("/api/v1/evaluations/compare", a=a, b=b, metric=metric)
+        if json:
+            emit(found)
+            return
+        table(found, _COMPARISON, empty="")
+        sys.stdout.write(f"\n{found[0]['sentence']}\n  look  {api.base_url}/experiments/compare?a={a}&b={b}\n")
+
+    @app.command
+    def plan(*, n: int | None = None, difference: float | None = None, sd: float = 0.5, json: bool = False) -> None:
+        """Before asking: what so many examples can see, or how many a difference needs.
+
+        Parameters
+        ----------
+        n
+            Examples that both are evaluated on.
+        difference
+            The difference to be seen, such as 0.03 for three points.
+        sd
+            The spread of paired differences, 0.5 when nothing is known.
+        json
+            For machines.
+        """
+        if (n is None) == (difference is None):
+            raise Invalid("Give --n or --difference.")
+        found = connect().get("/api/v1/evaluation-plan", n=n, difference=difference, sd=sd)
+        if json:
+            emit(found)
+        else:
+            sys.stdout.write(found["sentence"] + "\n")
+
+
+def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+    @app.command
+    def run(
+        dataset: str,
+        model: str,
+        *,
+        evaluator: list[str] | None = None,
+        prompt: str | None = None,
+        split: str = "",
+        name: str = "",
+        limit: int | None = None,
+        seed: int = 0,
+        options: Path | None = None,
+        wait: bool = True,
+        json: bool = False,
+    ) -> int:
+        """Evaluate a route, a release or a model on a dataset, in the worker.
+
+        Parameters
+        ----------
+        dataset
+            Such as `support` or `support@2`.
+        model
+            A route, a release's id, a hosted model, or `baseline:tfidf_linear`.
+        evaluator
+            What grades (repeat for more); the first one counts in comparisons. `exact_match` if not given.
+        prompt
+            A saved prompt to put before, such as `support@production`.
+        split
+            Only this split.
+        name
+            What to call it.
+        limit
+            So many examples, the same for every evaluation with this seed.
+        seed
+            Chooses them.
+        options
+            A YAML file with the options of evaluators by name, and `parameters` of the request.
+        wait
+            Stay until it is finished.
+        json
+            For machines.
+        """
+        given = _options(options)
+        target = {"model": model, "prompt": prompt, "parameters": given.pop("parameters", {})}
+        body = {
+            "dataset": dataset,
+            "target": target,
+            "evaluators": [{"name": one, "options": given.get(one, {})} for one in evaluator or ["exact_match"]],
+            "split": split,
+            "name": name,
+            "limit": limit,
+            "seed": seed,
+        }
+        api = connect()
+        started = api.post("/api/v1/evaluations", body)
+        evaluation = str(started["evaluation"]["id"])
+        if not json:
+            sys.stdout.write(started["plan"]["sentence"] + "\n")
+        return _followed(api, evaluation, started, wait=wait, json=json)
+
+    @app.command
+    def resume(evaluation: str, *, wait: bool = True, json: bool = False) -> int:
+        """Continue a stopped evaluation: what is answered stays answered.
+
+        Parameters
+        ----------
+        evaluation
+            Its id.
+        wait
+            Stay until it is finished.
+        json
+            For machines.
+        """
+        api = connect()
+        return _followed(api, evaluation, api.post(f"/api/v1/evaluations/{evaluation}/resume"), wait=wait, json=json)
+
+
+def _followed(api: Api, evaluation: str, started: dict[str, Any], *, wait: bool, json: bool) -> int:
+    """Wait for the job if asked, then print; 1 when it did not finish."""
+    job = started["job_id"]
+    if wait and job:
+        follow(api, job, _silent if json else _say)
+    found = api.get(f"/api/v1/evaluations/{evaluation}")
+    if json:
+        emit(found)
+    else:
+        state = f"is {found['state']}" + (f": {found['message']}" if found["message"] else "")
+        then = f"rondel eval show {evaluation}" if wait else f"rondel job show {job}"
+        done(f"Evaluation {evaluation} {state}", url=f"{api.base_url}/experiments/{evaluation}", then=then)
+    return 0 if not wait or found["state"] == "finished" else 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+def _line(one: dict[str, Any]) -> dict[str, Any]:
+    metric = one["metrics"].get(one["primary"])
+    state = one["state"] if one["state"] == "finished" else f"{one['state']} {one['done']}/{one['size']}"
+    interval = f"{metric['low']:.3f} to {metric['high']:.3f}" if metric else None
+    return one | {"value": metric["value"] if metric else None, "interval": interval, "state": state}
+
+
+def _answer(one: dict[str, Any], primary: str) -> dict[str, Any]:
+    grade = one["grades"].get(primary) or {"value": None, "reason": ""}
+    return one | {"score": grade["value"], "why": one["error"] or grade["reason"], "output": one["output"][:200]}
+
+
+def _options(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    if not file.is_file():
+        raise NotFound(f"There is no file {str(file)!r}.")
+    try:
+        document = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Invalid(f"{str(file)!r} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(document, dict):
+        raise Invalid(f"{str(file)!r} must hold evaluators' options by name, such as 'regex: {{pattern: ...}}'.")
+    return cast("dict[str, Any]", document)
