@@ -14,8 +14,7 @@ from rondel.jobs.models import JobCancelled
 from rondel.jobs.runners.local import LocalRunner
 from rondel.prompts.rules import render
 from rondel.training import frame
-from rondel.training.models import Work
-from rondel.training.ports import Means, MemoryWatcher
+from rondel.training.ports import Means, MemoryWatcher, Work
 from rondel.training.trainers.command import CommandTrainer
 from rondel.training.trainers.prompt_examples import PromptExamplesTrainer
 

@@ -17,7 +17,7 @@ import pytest
 from rondel.errors import Unavailable
 from rondel.registry.gguf import describe, read
 from rondel.training.frame import Report, parse
-from rondel.training.models import Work
+from rondel.training.ports import Work
 from rondel.training.trainers.lora import LoraTrainer
 from tests.requirements import missing
 

@@ -75,12 +75,14 @@ class LoraTrainer(Trainer):
             environment={
                 "RONDEL_LORA": msgspec.json.encode(asdict(self)).decode(),
                 "OMP_NUM_THREADS": threads,
+                "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while others work are many times slower
                 "HF_HUB_OFFLINE": "1",
                 "TOKENIZERS_PARALLELISM": "false",
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONHASHSEED": "0",
                 "PYTHONWARNINGS": "ignore",
                 "TRANSFORMERS_VERBOSITY": "error",
+                "TQDM_DISABLE": "1",
             },
         )
         prompt = PromptDraft(
