@@ -18,7 +18,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empt
     """Rows as a table; `columns` maps titles to fields; `empty` is the sentence, with the command that fills it."""
     console = Console()
     if not rows:
-        console.print(empty, markup=False, highlight=False)
+        console.print(empty, markup=False, highlight=False, soft_wrap=True)
         return
     shown = Table(box=None, pad_edge=False, header_style="dim")
     for title in columns:
@@ -31,9 +31,9 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empt
 def done(sentence: str, *, url: str, then: str) -> None:
     """After a write: what is now true, where to look, and the next command."""
     console = Console()
-    console.print(sentence, markup=False, highlight=False)
-    console.print(f"  look  {url}", markup=False, highlight=False)
-    console.print(f"  next  {then}", markup=False, highlight=False)
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"  look  {url}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"  next  {then}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _text(value: object) -> str:

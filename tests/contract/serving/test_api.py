@@ -1,121 +1,216 @@
-"""Deployments over the public API and as commands."""
+"""Models and deployments over the public API, and the commands on it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cyclopts
 import pytest
+from fastapi.testclient import TestClient
 
 from rondel.audit.service import Audit
-from rondel.client.http import ApiError
-from rondel.errors import TimedOut
+from rondel.client.http import Api
+from rondel.clock import FixedClock, SystemClock
+from rondel.errors import Invalid, TimedOut
+from rondel.identity.api import Access
+from rondel.identity.models import Role, system
+from rondel.identity.service import Identity
+from rondel.identity.store import IdentityStore
 from rondel.ids import Ids
-from rondel.serving.commands import group
+from rondel.registry.api import routes as model_routes
+from rondel.registry.catalogue import Catalogue
+from rondel.registry.commands import group as model_group
+from rondel.registry.service import Registry
+from rondel.registry.store import RegistryStore
+from rondel.server.app import build
+from rondel.serving.api import routes as engine_routes
+from rondel.serving.children import FakeProcesses
+from rondel.serving.commands import group as engine_group
+from rondel.serving.reconcile import Reconciler
+from rondel.serving.service import Deployments
+from rondel.serving.store import ServingStore
+from rondel.storage.blobs.disk import DiskBlobs
+from rondel.storage.models import Scope
 from rondel.storage.rows.database import Database
-from tests.contract.registry.over import Connect, adapter_file, connections, model_file
+from tests.contract.serving.test_reconcile import PaperEngine, engine
+from tests.unit.registry.samples import tiny_gguf
+
+
+class Over:
+    """The API as commands see it; before each question the reconciler does its next steps."""
+
+    def __init__(self, client: TestClient, key: str, before: Callable[[], None]) -> None:
+        self.client, self.key, self.before = client, key, before
+
+    @property
+    def base_url(self) -> str:
+        return "http://testserver"
+
+    def send(self, method: str, path: str, body: object | None = None, **params: Any) -> Any:
+        self.before()
+        headers = {"authorization": f"Bearer {self.key}"}
+        answer = self.client.request(method, path, json=body, params=params, headers=headers)
+        if answer.status_code >= 400:
+            raise Invalid(f"{answer.status_code} {answer.json()['error']['message']}")
+        return answer.json()
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.send("GET", path, **{name: value for name, value in params.items() if value is not None})
+
+    def post(self, path: str, body: object | None = None, **params: Any) -> Any:
+        return self.send("POST", path, body, **params)
+
+    def put(self, path: str, body: object | None = None, **params: Any) -> Any:
+        return self.send("PUT", path, body, **params)
+
+    def delete(self, path: str, **params: Any) -> Any:
+        return self.send("DELETE", path, **params)
+
+    def lines(self, path: str, **params: Any) -> Any:
+        raise NotImplementedError
+
+
+class Place:
+    """A server in memory and somebody with each role."""
+
+    def __init__(self, memory: Database, audit: Audit, ids: Ids, folder: Path) -> None:
+        self.folder = folder
+        blobs = DiskBlobs(folder / "blobs")
+        registry = Registry(store=RegistryStore(), audit=audit, ids=ids, blobs=blobs, catalogue=Catalogue(blobs=blobs))
+        deployments = Deployments(store=ServingStore(), audit=audit, ids=ids, registry=registry)
+        registry.protect(deployments.uses)
+        identity = Identity(store=IdentityStore(), audit=audit, ids=ids, clock=SystemClock(), secret=b"x" * 32)
+        access = Access(identity, memory)
+        client = TestClient(
+            build([model_routes(registry, memory, access), engine_routes(deployments, memory, access)], version="0")
+        )
+        self.clock, self.processes = FixedClock(), FakeProcesses()
+        self.reconciler = Reconciler(memory, deployments, self.processes, self.clock, folder, engine)
+        with memory.transaction() as tx:
+            scope = Scope(identity.first_start(tx, "test", "production").project.id, "production")
+            self.over = {
+                role: Over(
+                    client,
+                    identity.issue_key(tx, scope, system(scope.project_id), name=role.value, role=role).secret,
+                    self.pass_time,
+                )
+                for role in (Role.ADMIN, Role.DEVELOPER, Role.VIEWER)
+            }
+        PaperEngine.health.clear()
+
+    def pass_time(self) -> None:
+        for child in self.processes.running:
+            PaperEngine.health[child.launch.address] = True
+        self.reconciler.step()
+        self.clock.advance(0.25)
+
+    def run(self, group: Callable[[Callable[[], Api]], cyclopts.App], *line: str) -> None:
+        group(lambda: self.over[Role.ADMIN])(list(line), result_action="return_value", exit_on_error=False)
 
 
 @pytest.fixture
-def connect(memory: Database, audit: Audit, ids: Ids, tmp_path: Path) -> Connect:
-    """With the model `tiny` in the registry."""
-    made = connections(memory, audit, ids, tmp_path)
-    made("dev").post("/api/v1/models/pull", {"name": "tiny"})
-    return made
+def place(memory: Database, audit: Audit, ids: Ids, tmp_path: Path) -> Place:
+    return Place(memory, audit, ids, tmp_path)
 
 
-def test_a_deployment_is_a_wish_that_is_changed_stopped_and_forgotten(connect: Connect) -> None:
-    dev = connect("dev")
-    made = dev.put("/api/v1/deployments/chat", {"model": "tiny"})
-    assert (made["model"], made["wanted"], made["state"], made["generation"]) == ("tiny@1", "running", "pending", 1)
-    assert dev.put("/api/v1/deployments/chat", {"model": "tiny"})["generation"] == 1
-    changed = dev.put("/api/v1/deployments/chat", {"model": "tiny", "settings": {"slots": 2}})
-    assert (changed["id"], changed["generation"], changed["settings"]["slots"]) == (made["id"], 2, 2)
-    assert [one["id"] for one in dev.get("/api/v1/deployments")] == [made["id"]]
-    assert dev.get("/api/v1/deployments/chat") == changed
-    with pytest.raises(ApiError, match="stop it first") as refused:
-        dev.delete("/api/v1/deployments/chat")
-    assert refused.value.status == 409
-    assert dev.post("/api/v1/deployments/chat/stop")["wanted"] == "stopped"
-    assert dev.post("/api/v1/deployments/chat/start")["wanted"] == "running"
-    dev.post("/api/v1/deployments/chat/stop")
-    dev.delete("/api/v1/deployments/chat")
-    assert dev.get("/api/v1/deployments") == []
+def test_import_deploy_adapt_stop_and_delete_by_command(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    base = tiny_gguf(place.folder / "tiny.gguf")
+    lora = tiny_gguf(place.folder / "tone.gguf", is_adapter=True)
+    place.run(model_group, "import", str(base), "--licence", "MIT")
+    said = capsys.readouterr().out
+    assert "Model tiny@1 (mv_" in said
+    assert "next  rondel engine deploy tiny@1" in said
+    place.run(model_group, "import", str(lora), "--parent", "tiny")
+    assert "next  rondel engine add-adapter DEPLOYMENT tone@1" in capsys.readouterr().out
+
+    place.run(engine_group, "deploy", "tiny")
+    said = capsys.readouterr().out
+    assert "serves local/tiny." in said
+    assert "next  rondel gateway route tiny --target local/tiny" in said
+    place.run(engine_group, "add-adapter", "tiny", "tone")
+    assert "serves local/tiny, local/tiny:tone." in capsys.readouterr().out
+    place.run(engine_group, "list", "--json")
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["state"], listed["served"], listed["is_up_to_date"]) == ("ready", ["tiny", "tiny:tone"], True)
+
+    place.run(model_group, "lineage", "tone", "--json")
+    assert [one["ref"] for one in json.loads(capsys.readouterr().out)["ancestors"]] == ["tiny@1"]
+    with pytest.raises(Invalid, match="409 'tone@1' cannot be deleted: deployment 'tiny' stand"):
+        place.run(model_group, "delete", "tone")
+    place.run(engine_group, "remove-adapter", "tiny", "tone")
+    place.run(model_group, "delete", "tone")
+    place.run(engine_group, "stop", "tiny")
+    capsys.readouterr()
+    place.run(engine_group, "delete", "tiny", "--json")
+    assert json.loads(capsys.readouterr().out)["name"] == "tiny"
+    place.run(engine_group, "list")
+    assert "Nothing is deployed" in capsys.readouterr().out
 
 
-def test_a_deployed_model_cannot_be_deleted(connect: Connect) -> None:
-    ada = connect("ada")
-    ada.put("/api/v1/deployments/chat", {"model": "tiny"})
-    with pytest.raises(ApiError, match="deployment 'chat'") as refused:
-        ada.delete("/api/v1/models/tiny")
-    assert refused.value.status == 409
+def test_people_read_what_the_machine_reads(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.run(model_group, "import", str(tiny_gguf(place.folder / "tiny.gguf")), "--description", "A tiny one.")
+    for line in (("list",), ("show", "tiny"), ("catalogue",), ("lineage", "tiny")):
+        place.run(model_group, *line)
+    said = capsys.readouterr().out
+    for expected in ("tiny@1", "A tiny one.", "F32 0.0 MB", "smollm2", "Apache-2.0", "this"):
+        assert expected in said
+    place.run(engine_group, "deploy", "tiny", "--slots", "2", "--context", "512")
+    place.run(engine_group, "show", "tiny")
+    place.run(engine_group, "kinds")
+    said = capsys.readouterr().out
+    for expected in ("slots 2", "context_tokens 512", "llamacpp", "lora per request", "openai-compatible"):
+        assert expected in said
 
 
-def test_an_adapter_is_served_only_on_the_model_it_was_trained_on(connect: Connect, tmp_path: Path) -> None:
-    ada = connect("ada")
-    ada.post("/api/v1/models/import", {"path": str(model_file(tmp_path / "o.gguf", fill=b"\2")), "name": "other"})
-    ada.post(
-        "/api/v1/models/import", {"path": str(adapter_file(tmp_path / "a.gguf")), "name": "lora", "parent": "tiny"}
-    )
-    ada.put("/api/v1/deployments/chat", {"model": "tiny"})
-    ada.put("/api/v1/deployments/elsewhere", {"model": "other"})
-    added = ada.post("/api/v1/deployments/chat/adapters", {"adapter": "lora@1"})
-    assert [one["name"] for one in added["adapters"]] == ["lora"]
-    with pytest.raises(ApiError, match="was not trained on 'other@1'"):
-        ada.post("/api/v1/deployments/elsewhere/adapters", {"adapter": "lora@1"})
-    with pytest.raises(ApiError, match="is an adapter"):
-        ada.put("/api/v1/deployments/wrong", {"model": "lora"})
-    assert ada.delete("/api/v1/deployments/chat/adapters/lora")["adapters"] == []
+def test_a_deployment_that_keeps_failing_is_not_waited_for(place: Place) -> None:
+    place.run(model_group, "import", str(tiny_gguf(place.folder / "tiny.gguf")))
+    with pytest.raises(TimedOut, match="Thirteen slots bring bad luck"):
+        place.run(engine_group, "deploy", "tiny", "--slots", "13", "--wait", "30")
+
+
+def test_garbage_and_pickles_get_one_sentence(place: Place) -> None:
+    for name, said in (("model.pt", "is a pickle"), ("text.gguf", "does not begin with the letters GGUF")):
+        path = place.folder / name
+        path.write_text("hello")
+        with pytest.raises(Invalid, match=f"400 '{name}' .*{said}"):
+            place.run(model_group, "import", str(path))
+    with pytest.raises(Invalid, match="neither a file nor a folder"):
+        place.run(model_group, "import", "nowhere.gguf")
+    assert not [path for path in (place.folder / "blobs").rglob("*") if path.is_file()]
+
+
+def test_roles_are_asked_of_every_write(place: Place) -> None:
+    viewer, developer = place.over[Role.VIEWER], place.over[Role.DEVELOPER]
+    assert viewer.get("/api/v1/models") == []
+    assert viewer.get("/api/v1/deployments") == []
+    for method, path, body in (
+        ("POST", "/api/v1/models/pull", {"name": "smollm2"}),
+        ("POST", "/api/v1/models/import", {"name": "x", "path": "x"}),
+        ("PUT", "/api/v1/deployments/x", {}),
+        ("POST", "/api/v1/deployments/x/stop", None),
+        ("DELETE", "/api/v1/models/x", None),
+    ):
+        with pytest.raises(Invalid, match="403"):
+            viewer.send(method, path, body)
+    with pytest.raises(Invalid, match="403"):
+        developer.post("/api/v1/models/import", {"name": "x", "path": "/x"})
+    with pytest.raises(Invalid, match="404"):
+        developer.post("/api/v1/models/pull", {"name": "smollm"})
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "says", "status"),
+    ("body", "said"),
     [
-        ("chat", {"model": "tinny"}, "'tiny'", 404),
-        ("chat", {"model": "tiny", "engine": "lamacpp"}, "llamacpp", 404),
-        ("chat", {}, "needs a model", 400),
-        ("chat", {"model": "tiny", "settings": {"slots": 0}}, "slots", 400),
-        ("chat", {"model": "tiny", "unknown": 1}, "unknown", 400),
-        ("Chat!", {"model": "tiny"}, "Chat!", 400),
+        ({"model": "nothing"}, "404 There is no model 'nothing'"),
+        ({"model": "", "engine": "llamacpp"}, "400 Deployment 'x' needs a model"),
+        ({"engine": "openai-compatible", "settings": {"slots": 0}}, "400 Setting 'slots'"),
+        ({"engine": "vlm"}, "404 No rondel.engines plugin is called 'vlm'"),
+        ({"modl": "x"}, "4"),
     ],
 )
-def test_a_wish_that_cannot_come_true_is_refused_in_words(
-    connect: Connect, name: str, body: dict[str, object], says: str, status: int
-) -> None:
-    dev = connect("dev")
-    with pytest.raises(ApiError, match=says) as refused:
-        dev.put(f"/api/v1/deployments/{name}", body)
-    assert refused.value.status == status
-    assert dev.get("/api/v1/deployments") == []
-
-
-def test_a_viewer_looks_and_changes_nothing(connect: Connect) -> None:
-    vic = connect("vic")
-    connect("dev").put("/api/v1/deployments/chat", {"model": "tiny"})
-    for ask in (
-        lambda: vic.put("/api/v1/deployments/chat", {"model": "tiny"}),
-        lambda: vic.post("/api/v1/deployments/chat/stop"),
-        lambda: vic.delete("/api/v1/deployments/chat"),
-    ):
-        with pytest.raises(ApiError) as refused:
-            ask()
-        assert refused.value.status == 403
-    assert vic.get("/api/v1/deployments/chat")["wanted"] == "running"
-    can = {one["name"]: one["capabilities"] for one in vic.get("/api/v1/engines")}
-    assert not can["openai-compatible"]["is_child_process"]
-
-
-def test_the_commands_say_what_is_wanted_and_why_nothing_answers(
-    connect: Connect, capsys: pytest.CaptureFixture[str]
-) -> None:
-    app = group(lambda: connect("dev"))
-
-    def said(*words: str) -> str:
-        app([*words], result_action="return_value", exit_on_error=False)
-        return capsys.readouterr().out
-
-    assert "rondel engine deploy smollm2" in said("list")
-    assert "is pending" in said("deploy", "tiny", "--wait", "0")
-    assert json.loads(said("show", "tiny", "--json"))["model"] == "tiny@1"
-    with pytest.raises(TimedOut, match="does not answer yet"):
-        said("start", "tiny", "--wait", "0.01")
-    assert "rondel engine start tiny" in said("stop", "tiny")
-    assert "is forgotten" in said("delete", "tiny")
+def test_wrong_wishes_are_refused_in_words(place: Place, body: dict[str, object], said: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        place.over[Role.ADMIN].put("/api/v1/deployments/x", body)
+    assert caught.value.message.startswith(said)
+    assert place.over[Role.ADMIN].get("/api/v1/deployments") == []
