@@ -66,7 +66,7 @@ class TfidfLinear:
             LogisticRegression(C=self.strength, max_iter=1000, class_weight="balanced", random_state=seed),
         )
         model.fit(texts, keys)
-        return [msgspec.json.decode(key) for key in model.predict(questions)]
+        return [msgspec.json.decode(str(key)) for key in model.predict(questions)]  # numpy gives its own strings
 
 
 def _names(examples: Sequence[Example]) -> dict[str, None]:
