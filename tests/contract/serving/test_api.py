@@ -8,6 +8,7 @@ from typing import Any
 import cyclopts
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from rondel.audit.service import Audit
 from rondel.client.http import Api
@@ -102,7 +103,8 @@ class Place:
     def pass_time(self) -> None:
         for child in self.processes.running:
             PaperEngine.health[child.launch.address] = True
-        self.reconciler.step()
+        with capture_logs():  # they would go to standard output, among what commands print
+            self.reconciler.step()
         self.clock.advance(0.25)
 
     def run(self, group: Callable[[Callable[[], Api]], cyclopts.App], *line: str) -> None:
