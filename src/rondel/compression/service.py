@@ -20,7 +20,7 @@ from rondel.evaluation.models import EvaluatorSpec, Target
 from rondel.evaluation.service import Asking, Evaluations
 from rondel.experiments.models import Run, RunKind
 from rondel.experiments.service import Runs
-from rondel.jobs.models import JobEnded, JobState, TaskName
+from rondel.jobs.models import TaskName
 from rondel.jobs.service import Jobs
 from rondel.plugins import PluginInfo, Plugins
 from rondel.registry.models import ModelCard, ModelDraft, ModelKind, ModelVersion
@@ -160,20 +160,6 @@ class Compressions:
     def clean_up(self, begun: Begun) -> None:
         """Remove the file that was made: the registry has its bytes."""
         begun.out.unlink(missing_ok=True)
-
-    def settle(self, tx: Tx, event: JobEnded) -> None:
-        """Listener: a compression whose job failed or was cancelled ends its run with the same sentence."""
-        scope = Scope(event.project_id, event.environment)
-        if event.task.partition("@")[0] != COMPRESS.name or event.state == JobState.SUCCEEDED.value:
-            return
-        run = self._runs.get(tx, scope, event.subject)
-        if run.has_ended:
-            return
-        job = self._jobs.get(tx, scope, event.job_id)
-        if event.state == JobState.CANCELLED.value:
-            self._runs.cancel(tx, scope, _By(job.created_by), run.id, job.error or "Cancelled.")
-        else:
-            self._runs.fail(tx, scope, _By(job.created_by), run.id, job.error or "It failed and did not say why.")
 
     def compressors(self) -> builtins.list[PluginInfo]:
         """What a recipe can name."""

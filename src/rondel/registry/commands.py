@@ -186,7 +186,18 @@ def _bringing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
 
 def _compressing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command
-    def compress(ref: str, *, to: str = "Q8_0", name: str = "", wait: float = 600.0, json: bool = False) -> None:
+    def compress(
+        ref: str,
+        *,
+        to: str = "Q8_0",
+        name: str = "",
+        data: str | None = None,
+        prompt: str | None = None,
+        evaluator: list[str] | None = None,
+        limit: int | None = None,
+        wait: float = 600.0,
+        json: bool = False,
+    ) -> None:
         """Make a smaller version of a model: a new version, with sizes and speed before and after.
 
         Parameters
@@ -197,13 +208,22 @@ def _compressing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             Q8_0, Q5_1, Q5_0, Q4_1 or Q4_0.
         name
             The new model's name; made from the old one's when left out.
+        data
+            A dataset version on whose test split both are evaluated, such as support@2.
+        prompt
+            A prompt that goes before each input, such as extract@3.
+        evaluator
+            An evaluator, such as exact_match (the default); may be given several times.
+        limit
+            So many examples at most.
         wait
             Seconds to wait for the job; 0 does not wait.
         json
             For machines.
         """
         api = connect()
-        job = api.post(f"/api/v1/models/{ref}/compress", {"to": to, "name": name})
+        body: dict[str, Any] = {"to": to, "name": name, "data": data, "prompt": prompt, "limit": limit}
+        job = api.post(f"/api/v1/models/{ref}/compress", body | ({"evaluators": evaluator} if evaluator else {}))
         until = time.monotonic() + wait
         while wait > 0 and job["state"] in {"queued", "running"}:
             if time.monotonic() > until:

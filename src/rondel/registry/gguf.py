@@ -9,7 +9,7 @@ import mmap
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -115,16 +115,31 @@ class Gguf:
     tensors: tuple[Tensor, ...]
 
     def text(self, key: str) -> str | None:
-        """A string field; None when it is missing or of another type."""
-        found = self.fields.get(key)
-        value = found.value() if found else None
+        """A string field; None when it is missing or of another type.
+
+        Raises:
+            Invalid: it is not UTF-8.
+        """
+        value = self._value(key)
         return value if isinstance(value, str) else None
 
     def number(self, key: str) -> float | int | None:
-        """A number field; None when it is missing or of another type."""
-        found = self.fields.get(key)
-        value = found.value() if found else None
+        """A number field; None when it is missing or of another type.
+
+        Raises:
+            Invalid: it is not finite.
+        """
+        value = self._value(key)
+        if isinstance(value, float) and not isfinite(value):
+            raise Invalid(f"{self.path.name!r} is a damaged GGUF file: its field {key!r} is {value}.")
         return value if isinstance(value, int | float) else None
+
+    def _value(self, key: str) -> object:
+        found = self.fields.get(key)
+        try:
+            return found.value() if found else None
+        except UnicodeDecodeError as error:
+            raise Invalid(f"{self.path.name!r} is a damaged GGUF file: its field {key!r} is not UTF-8.") from error
 
     def data(self, tensor: Tensor) -> bytes:
         """The stored bytes of one tensor."""

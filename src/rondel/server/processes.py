@@ -49,6 +49,7 @@ def specs(settings: Settings, folder: Folder) -> list[Spec]:
     return [
         Spec("server", "rondel.server.main", data),
         *workers,
+        Spec("worker", "rondel.server.worker", data),
         Spec("engines", "rondel.server.engines", data),
     ]
 

@@ -6,13 +6,21 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from rondel.audit import api as audit_api
-from rondel.chat import Embedder
+from rondel.chat import ChatModel, Embedder
+from rondel.compression import api as compression_api
+from rondel.compression import tasks as compression_tasks
+from rondel.compression.service import Compressions
+from rondel.datasets import api as datasets_api
+from rondel.datasets.collection import FromTelemetry
 from rondel.datasets.service import Datasets
 from rondel.datasets.store import DatasetStore
+from rondel.evaluation import api as evaluation_api
+from rondel.evaluation import tasks as evaluation_tasks
 from rondel.evaluation.service import Evaluations
 from rondel.evaluation.store import EvaluationStore
 from rondel.events import Listeners
 from rondel.experiments import api as experiments_api
+from rondel.experiments import tasks as experiment_tasks
 from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
 from rondel.experiments.surveyor import LocalSurveyor
@@ -29,6 +37,8 @@ from rondel.identity.api import Access
 from rondel.identity.models import Role
 from rondel.identity.service import KeysChanged
 from rondel.jobs import api as jobs_api
+from rondel.jobs.models import JobEnded
+from rondel.jobs.ports import Runner, Task
 from rondel.jobs.service import Jobs
 from rondel.jobs.store import JobStore
 from rondel.monitoring import api as monitoring_api
@@ -39,10 +49,13 @@ from rondel.monitoring.ports import channel_of
 from rondel.monitoring.service import Monitors
 from rondel.monitoring.store import MonitoringStore
 from rondel.plugins import Plugins
+from rondel.prompts import api as prompts_api
 from rondel.prompts.service import Prompts
 from rondel.prompts.store import PromptStore
 from rondel.registry import api as registry_api
+from rondel.registry import tasks as registry_tasks
 from rondel.registry.catalogue import Catalogue
+from rondel.registry.models import ModelDeleted
 from rondel.registry.service import Registry
 from rondel.registry.store import RegistryStore
 from rondel.releases import api as releases_api
@@ -58,19 +71,27 @@ from rondel.review.store import ReviewStore
 from rondel.server import status
 from rondel.server.background import Outbox, Ticker
 from rondel.server.foundation import Foundation
+from rondel.server.loopback import Gateway
 from rondel.serving import api as serving_api
+from rondel.serving.children import Processes
 from rondel.serving.models import DeploymentChanged
+from rondel.serving.ports import Engine
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
+from rondel.serving.trial import Trials
 from rondel.spend.genai import GenaiPrices
 from rondel.storage.columns import api as columns_api
 from rondel.telemetry import api as telemetry_api
 from rondel.telemetry.figures import Figures
 from rondel.telemetry.intake import Intake
+from rondel.telemetry.language import parse_filter
 from rondel.telemetry.positions import Positions
 from rondel.telemetry.service import Traces
 from rondel.telemetry.spool.drain import Drain
 from rondel.telemetry.store import Store
+from rondel.training import api as training_api
+from rondel.training import tasks as training_tasks
+from rondel.training.service import Trainings
 from rondel.web.app import pages
 from rondel.web.services import ConsoleServices
 
@@ -85,6 +106,8 @@ class Services:
     runs: Runs
     jobs: Jobs
     evaluations: Evaluations
+    trainings: Trainings
+    compressions: Compressions
     registry: Registry
     deployments: Deployments
     policies: Policies
@@ -100,7 +123,13 @@ def build(ground: Foundation) -> Services:
     audit, ids = ground.audit, ground.ids
     traces = _traces(ground)
     prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
-    datasets = Datasets(store=DatasetStore(), blobs=ground.blobs, audit=audit, ids=ids)
+    datasets = Datasets(
+        store=DatasetStore(),
+        blobs=ground.blobs,
+        audit=audit,
+        ids=ids,
+        traces=FromTelemetry(traces.walk, parse_filter),
+    )
     runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=ground.blobs, surveyor=LocalSurveyor(Path.cwd()))
     jobs = Jobs(store=JobStore(), audit=audit, ids=ids)
     evaluations = Evaluations(
@@ -160,6 +189,24 @@ def build(ground: Foundation) -> Services:
         runs=runs,
         jobs=jobs,
         evaluations=evaluations,
+        trainings=Trainings(
+            runs=runs,
+            jobs=jobs,
+            datasets=datasets,
+            prompts=prompts,
+            registry=registry,
+            audit=audit,
+            folder=ground.folder.work / "training",
+        ),
+        compressions=Compressions(
+            registry=registry,
+            runs=runs,
+            jobs=jobs,
+            audit=audit,
+            evaluations=evaluations,
+            folder=ground.folder.work / "compression",
+            trial=_trial(ground),
+        ),
         registry=registry,
         deployments=deployments,
         policies=policies,
@@ -191,11 +238,34 @@ def _traces(ground: Foundation) -> Traces:
     )
 
 
+def _trial(ground: Foundation) -> Trials:
+    """Files are measured on the engine that would serve them."""
+
+    def chat_at(address: str) -> ChatModel:
+        return Gateway(address, "", ground.clock)
+
+    engine = Plugins[Engine]("rondel.engines").get("llamacpp")()
+    return Trials(engine, Processes(), ground.clock, ground.folder.logs, chat_at)
+
+
+def tasks(ground: Foundation, services: Services, chat: ChatModel) -> list[Task]:
+    """What the job worker can do; it asks models through the gateway, as anyone does."""
+    runner = Plugins[Runner]("rondel.runners").get("local")()
+    embedder = Plugins[Embedder]("rondel.embedders").get("wordllama")()
+    return [
+        *evaluation_tasks.tasks(services.evaluations, chat, embedder),
+        *training_tasks.tasks(services.trainings, ground.rows, runner, chat),
+        *compression_tasks.tasks(services.compressions, ground.rows),
+    ]
+
+
 def listen(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> Listeners:
     """Where the circle closes: what one area announces, another acts on."""
     listeners = Listeners()
     for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged):
         listeners.on(event, keeper.changed)
+    listeners.on(JobEnded, experiment_tasks.end_with_job(ground.rows, services.runs, services.jobs))
+    listeners.on(ModelDeleted, registry_tasks.sweep(ground.rows, services.registry))
     listeners.on(LimitBreached, release_tasks.roll_back_on_breach(ground.rows, services.releases))
     return listeners
 
@@ -221,6 +291,11 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
         governance_api.routes(services.policies, rows, access),
         telemetry_api.routes(services.traces, access, ground.clock),
+        prompts_api.routes(services.prompts, rows, access),
+        datasets_api.routes(services.datasets, rows, access),
+        evaluation_api.routes(services.evaluations, rows, access),
+        training_api.routes(services.trainings, rows, access),
+        compression_api.routes(services.compressions, rows, access),
         experiments_api.routes(services.runs, rows, access),
         jobs_api.routes(services.jobs, rows, access),
         registry_api.routes(services.registry, rows, access),

@@ -57,9 +57,14 @@ class Folder:
         """The worker's SQLite file."""
         return self.root / "jobs.db"
 
+    @property
+    def work(self) -> Path:
+        """What jobs write before it is a blob: checkpoints, files that are being made."""
+        return self.root / "work"
+
     def prepare(self) -> None:
         """Make the folders; nobody but the owner may look into them."""
-        for path in (self.root, self.blobs, self.spool, self.run, self.logs):
+        for path in (self.root, self.blobs, self.spool, self.run, self.logs, self.work):
             path.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
 

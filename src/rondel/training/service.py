@@ -17,7 +17,7 @@ from rondel.errors import Invalid
 from rondel.experiments.models import Run, RunKind, RunState
 from rondel.experiments.service import Runs
 from rondel.identity.models import Actor
-from rondel.jobs.models import JobEnded, JobState, TaskName
+from rondel.jobs.models import TaskName
 from rondel.jobs.ports import Runner
 from rondel.jobs.service import Jobs
 from rondel.plugins import PluginInfo, Plugins
@@ -162,21 +162,6 @@ class Trainings:
         self._runs.attach(tx, scope, run.id, _OUTCOME, record, "application/json")
         self._runs.finish(tx, scope, actor, run.id, metrics=made.metrics)
         return outcome
-
-    def settle(self, tx: Tx, event: JobEnded) -> None:
-        """Listener: a training whose job failed or was cancelled ends its run with the same sentence."""
-        scope = Scope(event.project_id, event.environment)
-        if event.task.partition("@")[0] != TRAIN.name or event.state == JobState.SUCCEEDED.value:
-            return
-        run = self._runs.get(tx, scope, event.subject)
-        if run.has_ended:
-            return
-        job = self._jobs.get(tx, scope, event.job_id)
-        by = _By(job.created_by)
-        if event.state == JobState.CANCELLED.value:
-            self._runs.cancel(tx, scope, by, run.id, job.error or "Cancelled.")
-        else:
-            self._runs.fail(tx, scope, by, run.id, job.error or "It failed and did not say why.")
 
     def log(self, tx: Tx, scope: Scope, run_id: str, step: int, values: Mapping[str, float]) -> None:
         """A point of the run's series, while it runs."""

@@ -1,13 +1,12 @@
 """The task that carries out trainings, in the worker."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from rondel.chat import ChatModel
-from rondel.jobs.models import JobEnded
 from rondel.jobs.ports import JobContext, Runner, Task
 from rondel.prompts.models import PromptDraft
 from rondel.storage.ports import Rows
@@ -46,16 +45,6 @@ def tasks(trainings: Trainings, rows: Rows, runner: Runner, chat: ChatModel | No
         return {"run_id": run_id, "models": list(outcome.models), "prompts": list(outcome.prompts)}
 
     return [Task(TRAIN, train)]
-
-
-def settle(trainings: Trainings, rows: Rows) -> Callable[[JobEnded], None]:
-    """A listener: the run of a training ends with its job."""
-
-    def listen(event: JobEnded) -> None:
-        with rows.transaction() as tx:
-            trainings.settle(tx, event)
-
-    return listen
 
 
 class _Watcher:

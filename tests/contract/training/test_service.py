@@ -15,6 +15,7 @@ from rondel.experiments.models import RunState
 from rondel.experiments.ports import FixedSurveyor
 from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
+from rondel.experiments.tasks import end_with_job
 from rondel.identity.models import Actor, ActorKind, Role
 from rondel.ids import Ids
 from rondel.jobs.models import Job, JobState
@@ -228,8 +229,10 @@ def test_a_job_that_ends_badly_ends_its_run_with_the_same_sentence(
         started = house.trainings.start(tx, scope, actor, recipe)
         assert store.take(tx, started.job, "wrk_1")
         assert store.end(tx, started.job.id, "wrk_1", state, error="It went wrong.")
-        house.trainings.settle(tx, ended(started.job, state))
-        house.trainings.settle(tx, ended(started.job, state))
+    listen = end_with_job(rows, house.runs, house.jobs)
+    for _delivered_again in range(2):
+        listen(ended(started.job, state))
+    with rows.reading() as tx:
         run = house.runs.get(tx, scope, started.run.id)
     assert (run.state, run.error) == (then, "It went wrong.")
 

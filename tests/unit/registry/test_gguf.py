@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rondel.errors import Invalid
@@ -95,10 +95,29 @@ def test_a_file_without_tensors_or_architecture_runs_nowhere(tmp_path: Path) -> 
         gguf.describe(gguf.read(tmp_path / "nameless.gguf"))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.integers(0, 700), value=st.integers(0, 255), cut=st.integers(0, 700))
-def test_no_damage_of_the_header_does_worse_than_a_sentence(tmp_path: Path, place: int, value: int, cut: int) -> None:
-    whole = bytearray(tiny_gguf(tmp_path / "tiny.gguf").read_bytes())
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        (gguf.Field(gguf.STRING, struct.pack("<Q", 2) + b"\x80a"), "is not UTF-8"),
+        (gguf.Field(gguf.FLOAT32, struct.pack("<f", float("inf"))), "is inf"),
+        (gguf.Field(gguf.FLOAT32, struct.pack("<f", float("nan"))), "is nan"),
+    ],
+)
+def test_a_damaged_field_is_named(tmp_path: Path, field: gguf.Field, said: str) -> None:
+    tiny = gguf.read(tiny_gguf(tmp_path / "tiny.gguf"))
+    tensors = [gguf.NewTensor(one.name, one.shape, one.type, lambda one=one: tiny.data(one)) for one in tiny.tensors]
+    gguf.write(tmp_path / "bad.gguf", {**tiny.fields, "llama.context_length": field}, tensors)
+    with pytest.raises(Invalid, match=r"'bad.gguf' .*'llama.context_length' " + said):
+        gguf.describe(gguf.read(tmp_path / "bad.gguf"))
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(is_adapter=st.booleans(), place=st.integers(0, 480), value=st.integers(0, 255), cut=st.integers(0, 480))
+@example(is_adapter=False, place=256, value=128, cut=0)
+def test_no_damage_of_the_header_does_worse_than_a_sentence(
+    tmp_path: Path, is_adapter: bool, place: int, value: int, cut: int
+) -> None:
+    whole = bytearray(tiny_gguf(tmp_path / "tiny.gguf", is_adapter=is_adapter).read_bytes())
     whole[place] = value
     damaged = tmp_path / "damaged.gguf"
     for content in (bytes(whole), bytes(whole[:cut])):

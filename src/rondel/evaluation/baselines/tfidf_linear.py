@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import FeatureUnion
 
 from rondel.datasets.models import Example, is_object
 from rondel.datasets.rules import enumerated_fields, schema_from_examples, text_of
@@ -38,35 +39,33 @@ class TfidfLinear:
         closed = {ALONE: ()} if "enum" in schema else enumerated_fields(schema)
         names = [ALONE] if is_one_value else list(_names(known))
         texts, questions = [text_of(example.input) for example in known], [text_of(input_) for input_ in test]
+        features = FeatureUnion(
+            [
+                ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)),
+                ("letters", TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), min_df=2, sublinear_tf=True)),
+            ]
+        )
         columns: dict[str, list[object]] = {}
         method: dict[str, str] = {}
+        seen: tuple[csr_matrix, csr_matrix] | None = None
         for name in names:
             values = [_field(example.expected, name) for example in known]
-            is_learned = name in closed and len({_key(value) for value in values}) > 1
+            is_learned = name in closed and len({_key(value) for value in values}) > 1 and bool(questions)
             method[name or "answer"] = LEARNED if is_learned else COMMONEST
-            columns[name] = (
-                self._learned(texts, values, questions, seed) if is_learned else _commonest(values, len(test))
-            )
+            if is_learned:
+                seen = seen or (features.fit_transform(texts), features.transform(questions))
+                columns[name] = self._learned(seen, values, seed)
+            else:
+                columns[name] = _commonest(values, len(test))
         if is_one_value:
             return BaselineAnswers(tuple(columns[ALONE]), method)
         rows = ({name: columns[name][i] for name in names} for i in range(len(test)))
         return BaselineAnswers(tuple(rows), method)
 
-    def _learned(self, texts: list[str], values: list[object], questions: list[str], seed: int) -> list[object]:
-        if not questions:
-            return []
-        keys = [_key(value) for value in values]
-        model = make_pipeline(
-            FeatureUnion(
-                [
-                    ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)),
-                    ("letters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)),
-                ]
-            ),
-            LogisticRegression(C=self.strength, max_iter=1000, class_weight="balanced", random_state=seed),
-        )
-        model.fit(texts, keys)
-        return [msgspec.json.decode(str(key)) for key in model.predict(questions)]  # numpy gives its own strings
+    def _learned(self, seen: tuple[csr_matrix, csr_matrix], values: list[object], seed: int) -> list[object]:
+        model = LogisticRegression(C=self.strength, max_iter=200, class_weight="balanced", random_state=seed)
+        model.fit(seen[0], [_key(value) for value in values])
+        return [msgspec.json.decode(str(key)) for key in model.predict(seen[1])]  # numpy gives its own strings
 
 
 def _names(examples: Sequence[Example]) -> dict[str, None]:
