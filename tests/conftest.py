@@ -9,6 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
 from rondel.audit.service import Audit
@@ -23,7 +24,14 @@ from rondel.storage.rows.database import Database, connect
 from rondel.storage.rows.migrate import migrate
 from rondel.testing.columns import temporary_columns
 from rondel.testing.rows import memory_rows
-from tests.requirements import missing
+from tests.requirements import REQUIRED, missing
+
+# A loaded machine is slow, and that is no fault. What decides whether a change lands draws the same examples each time;
+# anybody's own run draws new ones.
+settings.register_profile(
+    "rondel", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(REQUIRED), print_blob=True
+)
+settings.load_profile("rondel")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The real SmolLM2 in Q8_0: made by the task, measured beside its parent, registered, served and answering."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +39,7 @@ from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
 from rondel.storage.rows.database import Database
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.xdist_group("model")]
 
 QUESTIONS = {"Is the sea salty? Answer yes or no.": "yes", "Is ice hot? Answer yes or no.": "no"}
 
@@ -48,10 +47,8 @@ QUESTIONS = {"Is the sea salty? Answer yes or no.": "yes", "Is ice hot? Answer y
 def test_the_real_model_in_8_bits(
     memory: Database, scope: Scope, actor: Actor, audit: Audit, ids: Ids, tmp_path: Path, smollm2_gguf: Path
 ) -> None:
-    kept = tmp_path / "blobs" / smollm2_gguf.parent.name / smollm2_gguf.name
-    kept.parent.mkdir(parents=True)
-    shutil.copy(smollm2_gguf, kept)
     blobs, clock = DiskBlobs(tmp_path / "blobs"), SystemClock()
+    blobs.put(smollm2_gguf)
     registry = Registry(store=RegistryStore(), audit=audit, ids=ids, blobs=blobs, catalogue=Catalogue(blobs=blobs))
     runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=blobs, surveyor=FixedSurveyor())
     jobs = Jobs(store=JobStore(), audit=audit, ids=ids)

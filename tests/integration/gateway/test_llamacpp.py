@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,21 +15,25 @@ import pytest
 
 from tests.integration.gateway.asking import ask, streamed_text, text_of
 from tests.integration.gateway.gateway import Gateway, connection
-from tests.requirements import missing
 
-MODEL = os.environ.get("RONDEL_TEST_MODEL", "")
+pytestmark = [pytest.mark.model, pytest.mark.xdist_group("model")]
+
 CHANGING = {"id", "created", "timings"}
 
 
 @pytest.fixture(scope="module")
-def engine() -> Generator[str]:
+def engine(smollm2_gguf: Path) -> Generator[str]:
     """A llama.cpp child process; its address."""
-    if not MODEL or find_spec("xllamacpp") is None:
-        missing("model", "RONDEL_TEST_MODEL names no GGUF file, or xllamacpp is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"model": MODEL, "host": "127.0.0.1", "port": port, "parent_pid": os.getpid(), "alias": "smol"}
+    settings = {
+        "model": str(smollm2_gguf),
+        "host": "127.0.0.1",
+        "port": port,
+        "parent_pid": os.getpid(),
+        "alias": "smol",
+    }
     command = [sys.executable, "-m", "rondel.serving.engines.llamacpp_child", msgspec.json.encode(settings).decode()]
     process = subprocess.Popen(
         command, env={**os.environ, "OMP_WAIT_POLICY": "passive"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -1,7 +1,6 @@
 """A real deployment: pulled, served, killed, given an adapter, stopped."""
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Generator
@@ -28,7 +27,7 @@ from rondel.storage.models import Scope
 from rondel.storage.rows.database import Database
 from tests.integration.serving.test_engine import adapter
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.xdist_group("model")]
 
 
 @dataclass
@@ -66,9 +65,7 @@ def house(
     smollm2_gguf: Path,
 ) -> Generator[House]:
     blobs = DiskBlobs(tmp_path / "blobs")
-    kept = tmp_path / "blobs" / smollm2_gguf.parent.name / smollm2_gguf.name
-    kept.parent.mkdir()
-    shutil.copy(smollm2_gguf, kept)
+    blobs.put(smollm2_gguf)
     registry = Registry(store=RegistryStore(), audit=audit, ids=ids, blobs=blobs, catalogue=Catalogue(blobs=blobs))
     deployments = Deployments(store=ServingStore(), audit=audit, ids=ids, registry=registry)
     reconciler = Reconciler(memory, deployments, Processes(), SystemClock(), tmp_path)

@@ -20,7 +20,7 @@ from rondel.serving.engines.llamacpp import LlamaCpp
 from rondel.serving.models import EngineSettings
 from rondel.serving.ports import AdapterFile, EngineSpec
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.xdist_group("model")]
 
 SCHEMA = {
     "type": "object",

@@ -118,7 +118,7 @@ def without_required(schema: object) -> object:
     return [without_required(part) for part in schema] if is_list(schema) else schema
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(JSON, max_size=8))
 def test_every_example_is_valid_under_the_schema_made_from_it(values: list[object]) -> None:
     schema = schema_from_examples(values)
