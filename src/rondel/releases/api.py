@@ -11,12 +11,14 @@ from rondel.identity.models import Caller
 from rondel.identity.models import Role as Right
 from rondel.releases.bundle import read_plan, read_release, what_changed
 from rondel.releases.lineage import Lineages
+from rondel.releases.measured import Measurements
 from rondel.releases.models import Plan, Release, Stage
 from rondel.releases.rules import plan_canary
 from rondel.releases.schemas import (
     ApproveIn,
     ArmOut,
     ChangeOut,
+    EvaluatedIn,
     GateIn,
     LookOut,
     LossOut,
@@ -39,9 +41,17 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import Rows, Tx
 
 
-def routes(releases: Releases, policies: Policies, lineages: Lineages, rows: Rows, access: Access) -> APIRouter:
+def routes(
+    releases: Releases,
+    policies: Policies,
+    lineages: Lineages,
+    measurements: Measurements,
+    rows: Rows,
+    access: Access,
+) -> APIRouter:
     """Everything about releases."""
     router = APIRouter(prefix="/api/v1", tags=["releases"])
+    _measuring(router, measurements, rows, access)
     _reading(router, releases, rows, access)
     _judging(router, releases, policies, rows, access)
     _moving(router, releases, rows, access)
@@ -150,7 +160,7 @@ def _judging(router: APIRouter, releases: Releases, policies: Policies, rows: Ro
 
     @router.post("/releases/{ref}/evidence", status_code=201)
     def record(ref: str, body: EvidenceIn, caller: Annotated[Caller, developer]) -> EvidenceOut:
-        """Enter a measured value by hand; evaluations and runs record theirs themselves."""
+        """Enter a value that was measured elsewhere."""
         given = body.model_dump()
         given["producer"] = given["producer"] or f"entered by {caller.actor.name}"
         with rows.transaction() as tx:
@@ -171,6 +181,19 @@ def _judging(router: APIRouter, releases: Releases, policies: Policies, rows: Ro
                 tx, caller.scope, caller.actor, ref, decision=asked.decision, comment=asked.comment
             )
         return ApprovalVerdictOut.of(verdict)
+
+
+def _measuring(router: APIRouter, measurements: Measurements, rows: Rows, access: Access) -> None:
+    developer = Depends(access.require(Right.DEVELOPER))
+
+    @router.post("/releases/{ref}/evaluation", status_code=201)
+    def evaluated(ref: str, body: EvaluatedIn, caller: Annotated[Caller, developer]) -> list[EvidenceOut]:
+        """Keep what an evaluation of the release measured as evidence for its gate."""
+        with rows.reading() as tx:
+            found = measurements.read(tx, caller.scope, ref, body.evaluation, body.against)
+        with rows.transaction() as tx:
+            kept = measurements.keep(tx, caller.scope, caller.actor, ref, body.evaluation, found)
+        return [EvidenceOut.of(one) for one in kept]
 
 
 def _moving(router: APIRouter, releases: Releases, rows: Rows, access: Access) -> None:

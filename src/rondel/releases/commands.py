@@ -201,6 +201,30 @@ def _making(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         url = f"{api.base_url}/releases/{name}"
         done(f"Recorded {made['name']} ({made['id']}).", url=url, then=f"rondel release gate {name}")
 
+    @app.command
+    def evaluated(name: str, evaluation: str, *, against: str | None = None, json: bool = False) -> None:
+        """Keep what an evaluation of the release measured as evidence: difference, leaked examples, valid answers.
+
+        Parameters
+        ----------
+        name
+            The release.
+        evaluation
+            The id of an evaluation that asked this release.
+        against
+            The id of one that asked what is live, on the same examples; the newest such one when left out.
+        json
+            For machines.
+        """
+        api = connect()
+        kept = api.post(f"/api/v1/releases/{name}/evaluation", {"evaluation": evaluation, "against": against})
+        if json:
+            emit(kept)
+            return
+        table(kept, {"Evidence": "name", "Value": "value", "Low": "low", "High": "high", "Says": "statement"}, empty="")
+        url = f"{api.base_url}/releases/{name}"
+        done(f"Kept {len(kept)} pieces of evidence.", url=url, then=f"rondel release gate {name}")
+
 
 def _judging(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command

@@ -51,6 +51,13 @@ class ApproveIn(_Body):
     comment: str = Field(default="", max_length=2000)
 
 
+class EvaluatedIn(_Body):
+    """An evaluation of the release, and one of what is live (the newest comparable one when left out)."""
+
+    evaluation: str
+    against: str | None = None
+
+
 class StartIn(_Body):
     """`rollout` replaces the plan that the release brings along."""
 

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from rondel.audit.service import Audit
 from rondel.errors import Conflict, Forbidden, Invalid, NeedsApproval, NotFound, did_you_mean
-from rondel.evaluation.models import Comparison
 from rondel.events import announce
 from rondel.governance.models import Approval, ApprovalVerdict, Decision, Evidence, GateVerdict
 from rondel.governance.service import Policies
@@ -159,28 +158,6 @@ class Releases:
     def evidence(self, tx: Tx, scope: Scope, release: Release) -> builtins.list[Evidence]:
         """What is known about its content, oldest first."""
         return self._policies.evidence(tx, scope, release.digest)
-
-    def attach(
-        self, tx: Tx, scope: Scope, actor: Actor, ref: str, comparison: Comparison, *, evaluation_id: str
-    ) -> Evidence:
-        """Keep a paired comparison with what is live as the evidence `quality.difference`.
-
-        `evaluation_id` is the candidate's evaluation, from which the figures can be computed again.
-        """
-        return self._policies.record(
-            tx,
-            scope,
-            actor,
-            subject=self.get(tx, scope, ref).digest,
-            name="quality.difference",
-            value=comparison.value,
-            low=comparison.low,
-            high=comparison.high,
-            n=comparison.n,
-            artifact=evaluation_id,
-            producer=f"evaluation {evaluation_id}",
-            statement=comparison.sentence,
-        )
 
     def approvals(self, tx: Tx, scope: Scope, release: Release) -> builtins.list[Approval]:
         """What people decided about it, oldest first."""

@@ -61,6 +61,7 @@ from rondel.registry.store import RegistryStore
 from rondel.releases import api as releases_api
 from rondel.releases import tasks as release_tasks
 from rondel.releases.lineage import Lineages
+from rondel.releases.measured import Measurements
 from rondel.releases.models import ReleaseMoved, RolloutChanged
 from rondel.releases.parts import installed_parts
 from rondel.releases.service import Releases
@@ -113,6 +114,7 @@ class Services:
     policies: Policies
     releases: Releases
     lineages: Lineages
+    measurements: Measurements
     monitors: Monitors
     reviews: Reviews
     gateways: Gateways
@@ -212,6 +214,7 @@ def build(ground: Foundation) -> Services:
         policies=policies,
         releases=releases,
         lineages=Lineages(releases=releases, runs=runs, evaluations=evaluations),
+        measurements=Measurements(releases=releases, evaluations=evaluations, datasets=datasets, policies=policies),
         monitors=monitors,
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
         gateways=gateways,
@@ -300,7 +303,9 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         jobs_api.routes(services.jobs, rows, access),
         registry_api.routes(services.registry, rows, access),
         serving_api.routes(services.deployments, rows, access),
-        releases_api.routes(services.releases, services.policies, services.lineages, rows, access),
+        releases_api.routes(
+            services.releases, services.policies, services.lineages, services.measurements, rows, access
+        ),
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, keeper, rows, access),

@@ -10,8 +10,7 @@ from fastapi.testclient import TestClient
 from rondel.audit.service import Audit
 from rondel.client.http import Api
 from rondel.clock import SystemClock
-from rondel.errors import GateRefused, NeedsApproval, NotFound
-from rondel.evaluation.models import Evaluation
+from rondel.errors import GateRefused, NeedsApproval
 from rondel.experiments.ports import FixedSurveyor
 from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
@@ -19,13 +18,14 @@ from rondel.governance.api import routes as governance_routes
 from rondel.governance.service import Policies
 from rondel.governance.store import GovernanceStore
 from rondel.identity.api import Access
-from rondel.identity.models import Role, system
+from rondel.identity.models import Actor, Role, system
 from rondel.identity.service import Identity
 from rondel.identity.store import IdentityStore
 from rondel.ids import Ids
 from rondel.releases.api import routes
 from rondel.releases.commands import group
 from rondel.releases.lineage import Lineages
+from rondel.releases.measured import Measurements
 from rondel.releases.parts import PartsByKind
 from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
@@ -33,8 +33,8 @@ from rondel.releases.store import ReleaseStore
 from rondel.server.app import build
 from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
-from rondel.storage.ports import Tx
 from rondel.storage.rows.database import Database
+from tests.contract.evaluation.test_evaluations import House
 
 
 class Over:
@@ -64,20 +64,13 @@ class Over:
         return self._json("PUT", path, body, params)
 
 
-class NoEvaluations:
-    """Knows none."""
-
-    def get(self, tx: Tx, scope: Scope, evaluation_id: str) -> Evaluation:
-        del tx, scope
-        raise NotFound(f"There is no evaluation {evaluation_id!r}.")
-
-
 Connect = Callable[[str], Over]
 
 
 @pytest.fixture
-def connect(memory: Database, audit: Audit, ids: Ids, tmp_path: Path) -> Connect:
+def connect(memory: Database, audit: Audit, ids: Ids, tmp_path: Path, scope: Scope, actor: Actor) -> Connect:
     """A connection in somebody's name."""
+    house = House(memory, audit, ids, tmp_path / "blobs", scope, actor)
     identity = Identity(store=IdentityStore(), audit=audit, ids=ids, clock=SystemClock(), secret=b"x" * 32)
     policies = Policies(store=GovernanceStore(), audit=audit, ids=ids)
     releases = Releases(
@@ -89,10 +82,17 @@ def connect(memory: Database, audit: Audit, ids: Ids, tmp_path: Path) -> Connect
         ids=ids,
     )
     runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=DiskBlobs(tmp_path), surveyor=FixedSurveyor())
-    lineages = Lineages(releases=releases, runs=runs, evaluations=NoEvaluations())
+    lineages = Lineages(releases=releases, runs=runs, evaluations=house.evaluations)
+    measurements = Measurements(
+        releases=releases, evaluations=house.evaluations, datasets=house.datasets, policies=policies
+    )
     access = Access(identity, memory)
     app = build(
-        [routes(releases, policies, lineages, memory, access), governance_routes(policies, memory, access)], version="0"
+        [
+            routes(releases, policies, lineages, measurements, memory, access),
+            governance_routes(policies, memory, access),
+        ],
+        version="0",
     )
     client = TestClient(app)
     with memory.transaction() as tx:

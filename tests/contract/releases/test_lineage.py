@@ -8,13 +8,11 @@ import pytest
 from rondel.audit.service import Audit
 from rondel.errors import NotFound
 from rondel.evaluation.models import (
-    Comparison,
     Evaluation,
     EvaluationState,
     EvaluatorSpec,
     Metric,
     Target,
-    Verdict,
 )
 from rondel.experiments.models import RunKind
 from rondel.experiments.ports import FixedSurveyor
@@ -37,24 +35,6 @@ from rondel.storage.rows.database import Database
 
 BOB = Actor("per_bob", "Bob", ActorKind.PERSON, Role.APPROVER, "prj_test")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-
-COMPARISON = Comparison(
-    metric="fields",
-    value=0.1,
-    low=0.05,
-    high=0.15,
-    n=150,
-    p_value=0.001,
-    mde=0.06,
-    sentence="+0.10 (0.05 to 0.15)",
-    verdict=Verdict.BETTER,
-    a_mean=0.5,
-    b_mean=0.6,
-    wins=60,
-    losses=30,
-    ties=60,
-    method="paired t",
-)
 
 
 class OneEvaluation:
@@ -135,8 +115,19 @@ def test_a_release_is_followed_back_to_its_data_and_what_is_not_recorded_is_left
         policies.record(
             tx, scope, actor, subject=release.digest, name="data.leaked", value=0, n=600, artifact="", producer="data"
         )
-        attached = releases.attach(tx, scope, actor, "v2", COMPARISON, evaluation_id="evl_1")
-        assert (attached.name, attached.low, attached.statement) == ("quality.difference", 0.05, "+0.10 (0.05 to 0.15)")
+        policies.record(
+            tx,
+            scope,
+            actor,
+            subject=release.digest,
+            name="quality.difference",
+            value=0.1,
+            low=0.05,
+            high=0.15,
+            n=150,
+            artifact="evl_1",
+            producer="evaluation evl_1",
+        )
         releases.gate(tx, scope, actor, "v2")
         releases.approve(tx, scope, BOB, "v2")
         found = {origin.kind: origin for origin in lineages.of(tx, scope, release.id)}
