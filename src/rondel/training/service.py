@@ -247,7 +247,3 @@ def _card(recipe: Recipe, examples: tuple[Example, ...]) -> ModelCard:
 
 
 _OUTCOME = "outcome.json"
-
-
-class _By(NamedTuple):
-    id: str
