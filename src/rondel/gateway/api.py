@@ -24,7 +24,8 @@ from rondel.identity.api import Access
 from rondel.identity.models import Caller, Role
 from rondel.storage.ports import Rows
 
-LONG_POLL_S = 20.0
+LONG_POLL_S = 2.0
+"""Short, since it keeps a thread: of a worker that was killed meanwhile, and of a server that is told to stop."""
 
 
 def routes(gateways: Gateways, keeper: SnapshotKeeper, rows: Rows, access: Access) -> APIRouter:
