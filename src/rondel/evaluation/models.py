@@ -62,12 +62,13 @@ class Grade:
 
 
 class EvaluationState(StrEnum):
-    """A finished evaluation never changes."""
+    """A finished evaluation never changes; a failed or cancelled one can be continued."""
 
     QUEUED = "queued"
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Metric(NamedTuple):
@@ -81,7 +82,10 @@ class Metric(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A run that scores one target on one dataset version; `errors` counts examples with no answer, scored 0."""
+    """A run that scores one target on one dataset version; `errors` counts examples with no answer, scored 0.
+
+    `message` says why it stopped, and how many examples were left out.
+    """
 
     id: str
     name: str

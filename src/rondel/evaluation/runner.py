@@ -5,6 +5,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
+import msgspec
+
 from rondel.chat import ChatAnswer, ChatModel, ChatRequest
 from rondel.clock import Clock
 from rondel.datasets.models import Example
@@ -35,7 +37,7 @@ def built(specs: Iterable[EvaluatorSpec], plugins: Plugins[Evaluator] = EVALUATO
 
     Raises:
         NotFound: there is no such evaluator.
-        Invalid: an option is unknown or missing, two metrics have one name, or there is none.
+        Invalid: an option is unknown, missing or of the wrong type, two metrics have one name, or there is none.
     """
     found: dict[str, Evaluator] = {}
     for spec in specs:
@@ -52,10 +54,13 @@ def _built(spec: EvaluatorSpec, plugin: type[Evaluator]) -> Evaluator:
     for name in spec.options:
         if name not in known:
             raise Invalid(f"Evaluator {spec.name!r} has no option {name!r}. {did_you_mean(name, known)}")
+    if not known:
+        return plugin()
     try:
-        return plugin(**spec.options)
-    except TypeError as error:
-        raise Invalid(f"Evaluator {spec.name!r} needs its options {', '.join(known)}: {error}.") from error
+        return msgspec.convert(dict(spec.options), plugin)
+    except msgspec.ValidationError as error:
+        takes = ", ".join(known)
+        raise Invalid(f"An option of evaluator {spec.name!r} is not right: {error}. It takes: {takes}.") from error
 
 
 class Answer(NamedTuple):

@@ -32,7 +32,7 @@ from rondel.evaluation.runner import Answer, Asker, built, concurrently, judged
 from rondel.evaluation.store import EvaluationStore
 from rondel.events import announce
 from rondel.ids import Ids
-from rondel.jobs.models import Job, TaskName
+from rondel.jobs.models import Job, JobCancelled, JobState, TaskName
 from rondel.jobs.service import Jobs
 from rondel.plugins import Plugins
 from rondel.prompts.service import Prompts
@@ -120,16 +120,20 @@ class Evaluations:
             Invalid: an option is wrong, no example is left, or the prompt needs what the examples lack.
         """
         version = self._datasets.get(tx, scope, dataset)
-        graders = built(evaluators, self._evaluators)
-        needs_expected = any(EXPECTED in grader.capabilities for grader in graders.values())
+        needs_expected = self._needs_expected(evaluators)
         whole = self._resolved(tx, scope, target)
         if split and split not in version.splits:
             known = [one for one in version.splits if one]
             raise NotFound(f"{version.ref} has no split {split!r}. {did_you_mean(split, known)}")
         if limit is not None and limit < 1:
             raise Invalid("An evaluation needs a limit of at least 1 example.")
-        size, left_out = self._sizes(version, split, limit, needs_expected=needs_expected)
-        message = f"{left_out} examples have no expected answer and are left out." if left_out else ""
+        if whole.model.startswith(PREFIX):
+            self._check_baseline(whole.model.removeprefix(PREFIX), version, split)
+        size, left_out = self._sizes(version, split, needs_expected=needs_expected)
+        if not size:
+            why = f": {_left_out(left_out)}" if left_out else "."
+            raise Invalid(f"{version.ref} has no example to evaluate{f' in split {split!r}' if split else ''}{why}")
+        size = size if limit is None else min(size, limit)
         evaluation = Evaluation(
             id=self._ids.new("ev"),
             name=name or whole.prompt or whole.model,
@@ -147,7 +151,7 @@ class Evaluations:
             limit=limit,
             created_at=tx.now(),
             created_by=actor.id,
-            message=message,
+            message=_left_out(left_out),
         )
         for _, example in self._chosen(version, evaluation):
             request_for(whole, example)
@@ -189,12 +193,15 @@ class Evaluations:
                 return evaluation
             version = self._datasets.get(tx, scope, evaluation.dataset_version_id)
             done = self._store.done(tx, scope, evaluation_id)
-            evaluation = replace(evaluation, state=EvaluationState.RUNNING)
+            note = self._note(version, evaluation)
+            evaluation = replace(evaluation, state=EvaluationState.RUNNING, message=note)
             self._store.move(tx, scope, evaluation)
         try:
             self._ask_all(scope, evaluation, version, done, asking, progress)
         except RondelError as error:
-            self._stopped(scope, evaluation, error.message)
+            state = EvaluationState.CANCELLED if isinstance(error, JobCancelled) else EvaluationState.FAILED
+            with self._rows.transaction() as tx:
+                self._store.move(tx, scope, replace(evaluation, state=state, message=_both(error.message, note)))
             raise
         return self._finished(scope, evaluation)
 
@@ -233,13 +240,37 @@ class Evaluations:
         """Continue a stopped evaluation in a worker.
 
         Raises:
-            Conflict: it is finished.
+            Conflict: it is finished, or a job is at it.
         """
         evaluation = self.get(tx, scope, evaluation_id)
         if evaluation.state is EvaluationState.FINISHED:
             raise Conflict(f"Evaluation {evaluation_id!r} is finished: nothing is left to ask.")
+        if (job := self._last_job(tx, scope, evaluation_id)) and not job.has_ended:
+            raise Conflict(
+                f"Evaluation {evaluation_id!r} is not stopped: job {job.id!r} is {job.state.value}.",
+                hint=f"See how far it is with 'rondel job show {job.id} --follow'.",
+            )
+        version = self._datasets.get(tx, scope, evaluation.dataset_version_id)
+        waiting = replace(evaluation, state=EvaluationState.QUEUED, message=self._note(version, evaluation))
+        self._store.move(tx, scope, waiting)
         self._audit.record(tx, scope, actor, "evaluation.resume", evaluation.id)
         return self._enqueued(tx, scope, actor, evaluation)
+
+    def end_with_job(self, tx: Tx, scope: Scope, evaluation_id: str, job: Job) -> Evaluation:
+        """An evaluation whose last job failed or was cancelled is so too, with the same sentence.
+
+        It stays as it is when it has ended, or when a later job is at it.
+        """
+        evaluation = self.get(tx, scope, evaluation_id)
+        last = self._last_job(tx, scope, evaluation_id)
+        is_open = evaluation.state in {EvaluationState.QUEUED, EvaluationState.RUNNING}
+        if not is_open or last is None or last.id != job.id or job.state not in _ENDS:
+            return evaluation
+        version = self._datasets.get(tx, scope, evaluation.dataset_version_id)
+        why = job.error or f"Job {job.id!r} is {job.state.value}."
+        ended = replace(evaluation, state=_ENDS[job.state], message=_both(why, self._note(version, evaluation)))
+        self._store.move(tx, scope, ended)
+        return ended
 
     # Reading
 
@@ -299,9 +330,15 @@ class Evaluations:
             response_schema=target.response_schema or prompt.response_schema,
         )
 
-    def _sizes(
-        self, version: DatasetVersion, split: str, limit: int | None, *, needs_expected: bool
-    ) -> tuple[int, int]:
+    def _check_baseline(self, name: str, version: DatasetVersion, split: str) -> None:
+        self._baselines.get(name)
+        if split in {"", TRAIN}:
+            raise Invalid(f"A baseline learns from split {TRAIN!r}: evaluate it on another, such as 'test'.")
+        if TRAIN not in version.splits:
+            raise Invalid(f"A baseline learns from split {TRAIN!r}, which {version.ref} does not have.")
+
+    def _sizes(self, version: DatasetVersion, split: str, *, needs_expected: bool) -> tuple[int, int]:
+        """How many examples can be graded, and how many are left out because they have no expected answer."""
         size, left_out = 0, 0
         for example in self._datasets.all_examples(version):
             if split and example.split != split:
@@ -310,15 +347,19 @@ class Evaluations:
                 left_out += 1
             else:
                 size += 1
-        if not size:
-            why = f": {left_out} examples have no expected answer" if left_out else ""
-            raise Invalid(f"{version.ref} has no example to evaluate{f' in split {split!r}' if split else ''}{why}.")
-        return (size if limit is None else min(size, limit)), left_out
+        return size, left_out
+
+    def _note(self, version: DatasetVersion, evaluation: Evaluation) -> str:
+        """What stays true of an evaluation however it ends."""
+        needs_expected = self._needs_expected(evaluation.evaluators)
+        return _left_out(self._sizes(version, evaluation.split, needs_expected=needs_expected)[1])
+
+    def _needs_expected(self, evaluators: Sequence[EvaluatorSpec]) -> bool:
+        return any(EXPECTED in grader.capabilities for grader in built(evaluators, self._evaluators).values())
 
     def _chosen(self, version: DatasetVersion, evaluation: Evaluation) -> Iterator[tuple[int, Example]]:
         """The examples of an evaluation with their positions in the version; the same each time."""
-        graders = built(evaluation.evaluators, self._evaluators)
-        needs_expected = any(EXPECTED in grader.capabilities for grader in graders.values())
+        needs_expected = self._needs_expected(evaluation.evaluators)
         wanted = (
             (position, example)
             for position, example in enumerate(self._datasets.all_examples(version))
@@ -371,8 +412,6 @@ class Evaluations:
         if target.model.startswith(PREFIX):
             train = [one for one in self._datasets.all_examples(version) if one.split == TRAIN]
             test = [one for _, one in self._chosen(version, evaluation)]
-            if evaluation.split in {"", TRAIN}:
-                raise Invalid(f"A baseline learns from split {TRAIN!r}: evaluate it on another, such as 'test'.")
             name = target.model.removeprefix(PREFIX)
             return BaselineAsker(name, train, test, seed=evaluation.seed, baselines=self._baselines)
         if asking.chat is None:
@@ -393,11 +432,14 @@ class Evaluations:
     def _finished(self, scope: Scope, evaluation: Evaluation) -> Evaluation:
         with self._rows.transaction() as tx:
             results = self.results(tx, scope, evaluation.id)
+            problems = [result.error for result in results if result.error]
+            failed = f"{len(problems)} of {len(results)} examples failed, the first: {problems[0]}" if problems else ""
             finished = replace(
                 evaluation,
                 state=EvaluationState.FINISHED,
                 done=len(results),
-                errors=sum(1 for result in results if result.error),
+                errors=len(problems),
+                message=_both(failed, evaluation.message),
                 metrics=rules.metrics_of(results, [spec.metric for spec in evaluation.evaluators]),
                 finished_at=tx.now(),
             )
@@ -425,15 +467,17 @@ class Evaluations:
             )
         return finished
 
-    def _stopped(self, scope: Scope, evaluation: Evaluation, why: str) -> None:
-        with self._rows.transaction() as tx:
-            self._store.move(tx, scope, replace(evaluation, state=EvaluationState.FAILED, message=why))
-
     def _enqueued(self, tx: Tx, scope: Scope, actor: Acting, evaluation: Evaluation) -> Job | None:
         if self._jobs is None:
             return None
         payload = {"evaluation_id": evaluation.id}
         return self._jobs.enqueue(tx, scope, actor, EVALUATE, payload, subject=evaluation.id)
+
+    def _last_job(self, tx: Tx, scope: Scope, evaluation_id: str) -> Job | None:
+        return next(iter(self._jobs.list(tx, scope, subject=evaluation_id, limit=1)), None) if self._jobs else None
+
+
+_ENDS = {JobState.FAILED: EvaluationState.FAILED, JobState.CANCELLED: EvaluationState.CANCELLED}
 
 
 class _By(NamedTuple):
@@ -442,6 +486,16 @@ class _By(NamedTuple):
 
 def _chance(seed: int, example_id: str) -> bytes:
     return hashlib.sha256(f"{seed} {example_id}".encode()).digest()
+
+
+def _left_out(count: int) -> str:
+    if count == 1:
+        return "1 example has no expected answer and is left out."
+    return f"{count} examples have no expected answer and are left out." if count else ""
+
+
+def _both(why: str, note: str) -> str:
+    return f"{why} {note}".strip()
 
 
 def _primary(result: Result, evaluation: Evaluation) -> float:

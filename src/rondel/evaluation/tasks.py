@@ -1,11 +1,15 @@
-"""The task that carries out evaluations, in the worker."""
+"""The task that carries out evaluations, in the worker, and how an evaluation ends with its job."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rondel.chat import ChatModel, Embedder
 from rondel.evaluation.models import Progress
 from rondel.evaluation.service import EVALUATE, Asking, Evaluations
+from rondel.jobs.models import JobEnded, JobState
 from rondel.jobs.ports import JobContext, Task
+from rondel.jobs.service import Jobs
+from rondel.storage.models import Scope
+from rondel.storage.ports import Rows
 
 
 def tasks(evaluations: Evaluations, chat: ChatModel, embedder: Embedder | None = None) -> list[Task]:
@@ -24,3 +28,19 @@ def tasks(evaluations: Evaluations, chat: ChatModel, embedder: Embedder | None =
         return {"evaluation_id": finished.id, "value": metric.value, "low": metric.low, "high": metric.high}
 
     return [Task(EVALUATE, evaluate)]
+
+
+def end_with_job(rows: Rows, evaluations: Evaluations, jobs: Jobs) -> Callable[[JobEnded], None]:
+    """A listener: when the job of an evaluation failed or was cancelled, also before it began, so was the evaluation.
+
+    A job that succeeded has finished its evaluation itself.
+    """
+
+    def listen(event: JobEnded) -> None:
+        if event.state == JobState.SUCCEEDED.value or event.task != str(EVALUATE):
+            return
+        scope = Scope(event.project_id, event.environment)
+        with rows.transaction() as tx:
+            evaluations.end_with_job(tx, scope, event.subject, jobs.get(tx, scope, event.job_id))
+
+    return listen

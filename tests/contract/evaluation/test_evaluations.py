@@ -13,15 +13,15 @@ from rondel.datasets.models import Row
 from rondel.datasets.service import Datasets
 from rondel.datasets.store import DatasetStore
 from rondel.errors import Conflict, Invalid, NotFound, RondelError, Unavailable, UpstreamFailed
-from rondel.evaluation.models import EvaluationState, EvaluatorSpec, Progress, Target, Verdict
+from rondel.evaluation.models import Evaluation, EvaluationState, EvaluatorSpec, Progress, Target, Verdict
 from rondel.evaluation.service import EVALUATE, Asking, Evaluations
 from rondel.evaluation.store import EvaluationStore
-from rondel.evaluation.tasks import tasks
+from rondel.evaluation.tasks import end_with_job, tasks
 from rondel.identity.models import Actor
 from rondel.ids import Ids
-from rondel.jobs.models import JobState
+from rondel.jobs.models import JobCancelled, JobState
 from rondel.jobs.ports import MemoryContext
-from rondel.jobs.service import Jobs
+from rondel.jobs.service import Jobs, ended
 from rondel.jobs.store import JobStore
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.service import Prompts
@@ -88,6 +88,10 @@ class House:
             started = self.evaluations.start(tx, self.scope, self.actor, target=target, **given)  # pyright: ignore[reportArgumentType]  each test gives what it is about
         return started.evaluation.id
 
+    def get(self, evaluation_id: str) -> Evaluation:
+        with self.rows.reading() as tx:
+            return self.evaluations.get(tx, self.scope, evaluation_id)
+
     def run(self, evaluation_id: str, model: Model, **more: object) -> float:
         asking = Asking(chat=model, **more)  # pyright: ignore[reportArgumentType]  as above
         done = self.evaluations.run(self.scope, evaluation_id, asking)
@@ -143,6 +147,7 @@ def test_one_failed_answer_counts_zero_and_says_why(house: House) -> None:
         "The provider 'x' broke off.",
         0.0,
     )
+    assert house.get(identifier).message == f"1 of {SIZE} examples failed, the first: The provider 'x' broke off."
 
 
 def test_a_target_that_is_not_there_stops_it_and_nothing_is_marked_wrong(house: House) -> None:
@@ -167,6 +172,24 @@ def test_a_target_that_is_not_there_stops_it_and_nothing_is_marked_wrong(house: 
     again = Model(square)
     assert house.run(identifier, again) == 1.0
     assert len(again.asked) == SIZE - 10
+
+
+def test_a_note_stays_through_a_failure_and_a_failure_goes_with_the_next_success(house: House) -> None:
+    house.keep("half", [Row(n, f"{n}", f"{n * n}" if n % 2 else None) for n in range(10)])
+    note = "5 examples have no expected answer and are left out."
+
+    def refuse(_text: str) -> str:
+        raise NotFound("There is no model 'm'.")
+
+    identifier = house.start(Target("m"), dataset="half")
+    with pytest.raises(NotFound):
+        house.run(identifier, Model(refuse))
+    assert house.get(identifier).message == f"There is no model 'm'. {note}"
+    with house.rows.transaction() as tx:
+        house.evaluations.resume(tx, house.scope, house.actor, identifier)
+    assert (house.get(identifier).state, house.get(identifier).message) == (EvaluationState.QUEUED, note)
+    house.run(identifier, Model(square))
+    assert (house.get(identifier).state, house.get(identifier).message) == (EvaluationState.FINISHED, note)
 
 
 class Killed(BaseException):
@@ -259,16 +282,23 @@ def test_answers_of_what_cannot_change_are_used_again_and_others_never(house: Ho
         ({"split": "tst"}, "Did you mean 'test'?"),
         ({"evaluators": (EvaluatorSpec("exact_mtch"),)}, "Did you mean 'exact_match'?"),
         ({"evaluators": (EvaluatorSpec("regex", {"patern": "x"}),)}, "Did you mean 'pattern'?"),
-        ({"evaluators": (EvaluatorSpec("regex"),)}, "needs its options"),
+        ({"evaluators": (EvaluatorSpec("regex"),)}, "missing required field `pattern`. It takes: pattern, whole."),
+        ({"evaluators": (EvaluatorSpec("regex", {"pattern": 7}),)}, "Expected `str`, got `int` - at `$.pattern`"),
+        ({"evaluators": (EvaluatorSpec("numeric", {"tolerance": "much"}),)}, "at `$.tolerance`"),
+        ({"evaluators": (EvaluatorSpec("contains", {"ignore_case": "no"}),)}, "at `$.ignore_case`"),
+        ({"evaluators": (EvaluatorSpec("json_schema", {"schema": [1]}),)}, "at `$.schema`"),
+        ({"evaluators": (EvaluatorSpec("exact_match", {"strict": True}),)}, "has no option 'strict'"),
         ({"evaluators": (EvaluatorSpec("regex", {"pattern": "("}),)}, "is no regular expression"),
         ({"evaluators": EXACT * 2}, "Two evaluators are called 'exact_match'"),
         ({"evaluators": ()}, "at least one evaluator"),
         ({"limit": 0}, "at least 1"),
+        ({"target": Target("baseline:tfidf_liner"), "split": "test"}, "Did you mean 'tfidf_linear'?"),
+        ({"target": Target("baseline:tfidf_linear")}, "learns from split 'train'"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_asked(house: House, given: dict[str, object], says: str) -> None:
     with pytest.raises(RondelError) as caught:
-        house.start(Target("support"), **given)
+        house.start(**{"target": Target("support"), **given})  # pyright: ignore[reportArgumentType]  as above
     assert says in caught.value.message
     with house.rows.reading() as tx:
         assert house.evaluations.list(tx, house.scope) == []
@@ -329,6 +359,40 @@ def test_the_worker_carries_out_what_was_enqueued(house: House) -> None:
     assert task.run(context, started.job.payload)["value"] == 0.75
     assert context.reports[-1][0] == 1.0
     assert "0.750" in context.lines[-1]
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_an_evaluation_ends_with_its_job_and_can_be_continued(house: House, has_begun: bool) -> None:
+    with house.rows.transaction() as tx:
+        started = house.evaluations.start(
+            tx, house.scope, house.actor, dataset="numbers", target=Target("m"), evaluators=EXACT, enqueue=True
+        )
+    assert started.job is not None
+    identifier, first = started.evaluation.id, started.job
+    if has_begun:
+        [task] = tasks(house.evaluations, Model(square))
+        with pytest.raises(JobCancelled):
+            task.run(MemoryContext(first, cancelled_after=1), first.payload)
+        assert 0 < house.get(identifier).done < SIZE
+    with house.rows.transaction() as tx, pytest.raises(Conflict, match=f"job '{first.id}' is queued"):
+        house.evaluations.resume(tx, house.scope, house.actor, identifier)
+    with house.rows.transaction() as tx:
+        house.jobs.cancel(tx, house.scope, house.actor, first.id)
+    told = ended(first, JobState.CANCELLED)
+    listen = end_with_job(house.rows, house.evaluations, house.jobs)
+    listen(told)
+    assert house.get(identifier).state is EvaluationState.CANCELLED
+    assert "ancelled" in house.get(identifier).message
+    with house.rows.transaction() as tx:
+        second = house.evaluations.resume(tx, house.scope, house.actor, identifier)
+    listen(told)
+    assert house.get(identifier).state is EvaluationState.QUEUED
+    assert second is not None
+    [task] = tasks(house.evaluations, Model(square))
+    task.run(MemoryContext(second), second.payload)
+    listen(told)
+    listen(ended(second, JobState.FAILED))
+    assert house.get(identifier).state is EvaluationState.FINISHED
 
 
 def test_no_evaluation_crosses_a_scope(house: House) -> None:
