@@ -64,11 +64,11 @@ def build() -> cyclopts.App:
 
 def main() -> None:
     """The entry point; every error becomes one sentence and an exit code."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(execute(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code."""
+def execute(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; not called `run`, which is a group's name."""
     try:
         result = build()(arguments)
     except cyclopts.CycloptsError:

@@ -33,9 +33,9 @@ class Client:
         """Score an answer by its id (`response.id`): a number, true/false, or a text such as a correction."""
         return self.api.post("/v1/feedback", {"id": response_id, "name": name, "value": value, "comment": comment})
 
-    def prompt(self, name: str, reference: str = "production") -> dict[str, Any]:
-        """A prompt version, by label or number."""
-        return self.api.get(f"/api/v1/prompts/{name}/{reference}")
+    def prompt(self, name: str, reference: str | int = "production") -> dict[str, Any]:
+        """A prompt version, by label (`production`) or number (`3`); a name may hold slashes."""
+        return self.api.get(f"/api/v1/prompts/{name}@{reference}")
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """A trace with all its spans."""

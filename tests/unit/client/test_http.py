@@ -5,9 +5,11 @@ import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import cyclopts
 import pytest
 
-from rondel.cli.main import EXIT_CODES
+from rondel.cli import main as cli
+from rondel.cli.main import EXIT_CODES, GROUPS
 from rondel.client import Client
 from rondel.client.http import ApiError, HttpApi
 
@@ -53,6 +55,23 @@ def test_parameters_that_are_none_are_left_out_and_the_key_is_sent(url: str) -> 
     told = HttpApi(url, "k").get("/api/v1/x", a=1, b=None, c="ä b")
     assert told["path"] == "/api/v1/x?a=1&c=%C3%A4+b"
     assert told["key"] == "Bearer k"
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        (("support",), "support@production"),
+        (("support", 3), "support@3"),
+        (("team/support", "test"), "team/support@test"),
+    ],
+)
+def test_a_prompt_is_asked_for_by_name_and_reference(url: str, given: tuple[str], path: str) -> None:
+    assert Client(url, "k").prompt(*given)["path"] == f"/api/v1/prompts/{path}"
+
+
+def test_every_group_of_commands_is_found_by_its_name() -> None:
+    for name in GROUPS:
+        assert isinstance(getattr(cli, name), cyclopts.App), name
 
 
 def test_feedback_is_one_post(url: str) -> None:
