@@ -86,6 +86,7 @@ def plain_release(place: Place, route: str, target: PlainTarget) -> ReleaseCall:
     return ReleaseCall(
         id=f"plain:{place.scope.project_id}:{place.scope.environment}:{route}",
         digest="",
+        project_id=place.scope.project_id,
         name="",
         targets=(_target(place, target.connection, target.model, None),),
         parameters={name: raw(value) for name, value in target.parameters.items()},
@@ -99,7 +100,13 @@ def release_call(place: Place, release: Release) -> ReleaseCall:
         return _release_call(place, release)
     except RondelError as error:
         nowhere = Target(connection_id="", model="", problem=f"Release {release.name!r}: {error.message}")
-        return ReleaseCall(id=release.id, digest=release.digest, name=release.name, targets=(nowhere,))
+        return ReleaseCall(
+            id=release.id,
+            digest=release.digest,
+            project_id=place.scope.project_id,
+            name=release.name,
+            targets=(nowhere,),
+        )
 
 
 def _release_call(place: Place, release: Release) -> ReleaseCall:
@@ -109,6 +116,7 @@ def _release_call(place: Place, release: Release) -> ReleaseCall:
     return ReleaseCall(
         id=release.id,
         digest=release.digest,
+        project_id=place.scope.project_id,
         name=release.name,
         targets=(_target(place, connection, model, call.adapter),),
         messages=_messages(call.prompt),

@@ -106,11 +106,12 @@ class PromptMessage(msgspec.Struct, frozen=True):
 class ReleaseCall(msgspec.Struct, frozen=True, kw_only=True):
     """What one release does with a request: targets in order of preference, prompt, parameters and guardrails.
 
-    `parameters` win over the caller's; `response_format` is one of them.
+    `parameters` win over the caller's; `response_format` is one of them. Only keys of its project may name it.
     """
 
     id: str
     digest: str
+    project_id: str = ""
     name: str = ""
     targets: tuple[Target, ...]
     messages: tuple[PromptMessage, ...] = ()

@@ -62,7 +62,8 @@ def target(model: str = "up-1", name: str = "up", **more: object) -> Target:
 
 def release(name: str, *targets: Target, **more: object) -> ReleaseCall:
     """A release."""
-    return ReleaseCall(id=f"rel_{name}", digest=f"digest-{name}", name=name, targets=targets, **more)  # pyright: ignore[reportArgumentType]  test values
+    values = {"id": f"rel_{name}", "digest": f"digest-{name}", "name": name, "project_id": "prj", **more}
+    return ReleaseCall(targets=targets, **values)  # pyright: ignore[reportArgumentType]  test values
 
 
 def route(name: str, live: str, *, canary: str = "", share: float = 0.0, shadow: str = "", **more: object) -> Route:

@@ -148,6 +148,16 @@ def test_a_release_can_be_called_by_id_by_those_who_evaluate(gateway: Gateway, u
     assert upstream.seen[-1].json["model"] == "m-draft"
 
 
+@pytest.mark.parametrize("project", ["other", ""])
+def test_nobody_calls_the_release_of_another_project_by_its_id(gateway: Gateway, project: str) -> None:
+    theirs = release("theirs", target("m-theirs"), project_id=project)
+    gateway.write(keys=(key(calls_releases=True),), releases=(release("live", target()), theirs))
+    gateway.start()
+    answer = ask(gateway, model="rel_theirs")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"].startswith("No route is called 'rel_theirs'.")
+
+
 def test_a_key_may_be_for_some_routes_only(gateway: Gateway) -> None:
     gateway.write(keys=(key(routes=("other",)),), routes=(route("support", "live"), route("other", "live")))
     gateway.start()

@@ -91,8 +91,9 @@ class Plan:
                 raise Forbidden(f"The key may not call route {name!r}: it is for {', '.join(key.routes)}.")
             return Found(route, None)
         if not key.routes:
-            release = self._releases.get(name) if key.calls_releases else None
-            found = self._plain.get((key.id, name)) or self._single(key, name, release)
+            release = self._releases.get(name)
+            is_theirs = release is not None and key.calls_releases and release.project_id == key.project_id
+            found = self._plain.get((key.id, name)) or self._single(key, name, release if is_theirs else None)
             if found is not None:
                 return found
         raise NotFound(f"No route is called {name!r}. {did_you_mean(name, self.route_names(key))}")
