@@ -1,0 +1,1 @@
+"""Evaluations in a real job worker."""
