@@ -5,5 +5,5 @@ class TfidfVectorizer:
         analyzer: str = "word",
         ngram_range: tuple[int, int] = (1, 1),
         sublinear_tf: bool = False,
-        token_pattern: str = ...,
+        min_df: int = 1,
     ) -> None: ...
