@@ -28,6 +28,8 @@ from rondel.evaluation.models import (
     Target,
     Verdict,
 )
+from rondel.evaluation.service import Evaluations
+from rondel.evaluation.store import EvaluationStore
 from rondel.experiments.models import RunKind, Surroundings
 from rondel.experiments.ports import FixedSurveyor
 from rondel.experiments.service import Runs
@@ -66,6 +68,7 @@ from rondel.registry.store import RegistryStore
 from rondel.releases import api as releases_api
 from rondel.releases.bundle import read_release
 from rondel.releases.lineage import Lineages
+from rondel.releases.measured import Measurements
 from rondel.releases.models import Release
 from rondel.releases.parts import PartsByKind
 from rondel.releases.service import Releases
@@ -147,6 +150,8 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
     )
     surveyor = FixedSurveyor(Surroundings("0.1.0", "a41f9c2" * 5, "", ("numpy==2.4",)))
     runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=blobs, surveyor=surveyor)
+    datasets = Datasets(store=DatasetStore(), blobs=blobs, audit=audit, ids=ids)
+    prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
     evaluations = KeptEvaluations()
     services = ConsoleServices(
         rows=rows,
@@ -159,8 +164,8 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
         policies=policies,
         gateways=gateways,
         keeper=SnapshotKeeper(gateways=gateways, rows=rows, clock=clock),
-        datasets=Datasets(store=DatasetStore(), blobs=blobs, audit=audit, ids=ids),
-        prompts=Prompts(store=PromptStore(), audit=audit, ids=ids),
+        datasets=datasets,
+        prompts=prompts,
         runs=runs,
         registry=registry,
         evaluations=evaluations,
@@ -182,14 +187,18 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
         identity.add_person(tx, scope, ada, "Ada", Role.ADMIN)
         secret = identity.issue_key(tx, scope, ada, name="console", role=Role.ADMIN, person="Ada").secret
     bob = Actor("per_bob", "Bob", ActorKind.PERSON, Role.APPROVER, scope.project_id)
-    return House(services, _app(services), scope, ada, bob, secret, blobs)
+    measured = Evaluations(
+        store=EvaluationStore(), audit=audit, ids=ids, clock=clock, rows=rows, datasets=datasets, prompts=prompts
+    )
+    measurements = Measurements(releases=releases, evaluations=measured, datasets=datasets, policies=policies)
+    return House(services, _app(services, measurements), scope, ada, bob, secret, blobs)
 
 
-def _app(services: ConsoleServices) -> FastAPI:
+def _app(services: ConsoleServices, measurements: Measurements) -> FastAPI:
     """The pages with the public API that their buttons post to."""
     access, rows = Access(services.identity, services.rows), services.rows
     api = [
-        releases_api.routes(services.releases, services.policies, services.lineages, rows, access),
+        releases_api.routes(services.releases, services.policies, services.lineages, measurements, rows, access),
         monitoring_api.routes(services.monitors, rows, access),
         telemetry_api.routes(services.traces, access, services.clock),
     ]
