@@ -9,7 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 
-from rondel.errors import RondelError
+from rondel.errors import Invalid, NotFound, RondelError, TooLarge
+from rondel.server.bodies import BodyLimit
 
 log = structlog.get_logger()
 
@@ -21,7 +22,11 @@ HEADERS = {
 }
 
 
-def build(routers: Sequence[APIRouter], *, version: str) -> FastAPI:
+STREAMED = frozenset({"/v1/traces", "/api/v1/dataset-imports", "/internal/columns"})
+"""What takes more than others, piece by piece or from our own processes alone."""
+
+
+def build(routers: Sequence[APIRouter], *, version: str, body_limit: int = 32 * 1024 * 1024) -> FastAPI:
     """The application over the areas' routers."""
     app = FastAPI(
         title="Rondel",
@@ -38,7 +43,8 @@ def build(routers: Sequence[APIRouter], *, version: str) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
-    app.middleware("http")(_safe)
+    app.add_middleware(BodyLimit, limit=body_limit, streamed=STREAMED)
+    app.middleware("http")(_safe)  # around the limit: an exception could not pass through it from outside
     return app
 
 
@@ -73,16 +79,21 @@ async def _malformed(_request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     message = f"{where!r} is not right: {str(first['msg']).removeprefix('Value error, ')}."
+    if first["type"] == "json_invalid":
+        where, message = "body", f"The body is no JSON: {first['ctx']['error']} (character {first['loc'][-1]})."
     return JSONResponse(
         {"error": {"message": message, "type": "invalid_request", "code": "invalid_request", "param": where}}, 400
     )
+
+
+_CODES = {kind.status: kind.code for kind in (NotFound, TooLarge)}
 
 
 async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     sentence = f"There is nothing at {request.method} {request.url.path}." if error.status_code == 404 else error.detail
-    code = "not_found" if error.status_code == 404 else "invalid_request"
+    code = _CODES.get(error.status_code, Invalid.code)
     return JSONResponse({"error": {"message": sentence, "type": code, "code": code}}, error.status_code)
 
 

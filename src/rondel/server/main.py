@@ -26,7 +26,7 @@ def serve(ground: Foundation) -> None:
     services.traces.prepare()
     keeper = SnapshotKeeper(gateways=services.gateways, rows=ground.rows, clock=ground.clock)
     working = tickers(ground, services, keeper, listen(ground, services, keeper))
-    app = build_app(routers(ground, services, keeper), version=ground.version)
+    app = build_app(routers(ground, services, keeper), version=ground.version, body_limit=ground.settings.body_limit)
     for ticker in working:
         ticker.start()
     socket = ground.folder.socket

@@ -133,8 +133,8 @@ def test_a_shadow_that_fails_harms_nobody(gateway: Gateway, upstream: Upstream) 
     for _ in range(3):
         assert text_of(ask(gateway)) == "echo: hello there"
     assert gateway.wait_for(lambda: len(gateway.records()) == 6)
-    statuses = Counter((record.stage, record.status) for record in gateway.records())
-    assert statuses == {(ArmStage.LIVE, 200): 3, (ArmStage.SHADOW, 500): 3}
+    outcomes = Counter((record.stage, record.status >= 500) for record in gateway.records())
+    assert outcomes == {(ArmStage.LIVE, False): 3, (ArmStage.SHADOW, True): 3}
 
 
 def test_a_release_can_be_called_by_id_by_those_who_evaluate(gateway: Gateway, upstream: Upstream) -> None:

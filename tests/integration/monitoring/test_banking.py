@@ -11,17 +11,18 @@ from rondel.chat import Embedder
 from rondel.monitoring.detectors.mean_embedding import MeanEmbedding
 from rondel.monitoring.ports import Vectors
 from rondel.plugins import Plugins
+from tests.requirements import missing
 
-DATA = Path(os.environ.get("RONDEL_TEST_DATA", "../shared/data")) / "banking77"
+DATA = os.environ.get("RONDEL_TEST_DATA")
 WINDOWS = 120
 
 
 @pytest.fixture(scope="module")
 def banking() -> tuple[Vectors, list[str]]:
     """Embedded messages and their intents."""
-    if not (DATA / "train.csv").is_file():
-        pytest.skip(f"no banking77 in {str(DATA)!r}: set RONDEL_TEST_DATA")
-    with (DATA / "train.csv").open() as file:
+    if DATA is None:
+        missing("data", "RONDEL_TEST_DATA names no folder with banking77/train.csv")
+    with (Path(DATA) / "banking77" / "train.csv").open() as file:
         rows = list(csv.DictReader(file))
     embedders: Plugins[Embedder] = Plugins("rondel.embedders")
     embedder = embedders.get("wordllama")()
