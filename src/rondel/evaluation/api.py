@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from rondel.errors import Invalid
 from rondel.evaluation.ports import EVALUATORS
 from rondel.evaluation.rules import needed, plan
 from rondel.evaluation.schemas import (
@@ -90,11 +91,13 @@ def _planning(router: APIRouter, access: Access) -> None:
         caller: Annotated[Caller, viewer],
         n: Annotated[int | None, Query(ge=1)] = None,
         difference: float | None = None,
-        sd: Annotated[float, Query(ge=0, le=1)] = 0.5,
+        sd: Annotated[float | None, Query(ge=0, le=1)] = None,
     ) -> PlanOut:
-        """What `n` examples can see, or how many a `difference` needs."""
+        """What `n` examples can see, or how many a `difference` needs; `sd` is the spread of paired differences."""
         del caller
-        found = plan(n if n is not None else needed(difference if difference is not None else 0.05, sd), sd)
+        if n is None and difference is None:
+            raise Invalid("Give 'n', a number of examples, or 'difference', such as 0.05 for five points.")
+        found = plan(n if n is not None else needed(difference or 0.0, sd), sd)
         return PlanOut(n=found.n, sd=found.sd, visible=found.visible, sentence=found.sentence)
 
 

@@ -134,7 +134,9 @@ def _comparing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         sys.stdout.write(f"\n{found[0]['sentence']}\n  look  {api.base_url}/experiments/compare?a={a}&b={b}\n")
 
     @app.command
-    def plan(*, n: int | None = None, difference: float | None = None, sd: float = 0.5, json: bool = False) -> None:
+    def plan(
+        *, n: int | None = None, difference: float | None = None, sd: float | None = None, json: bool = False
+    ) -> None:
         """Before asking: what so many examples can see, or how many a difference needs.
 
         Parameters
@@ -144,7 +146,7 @@ def _comparing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         difference
             The difference to be seen, such as 0.03 for three points.
         sd
-            The spread of paired differences, 0.5 when nothing is known.
+            The spread of paired differences, as an earlier comparison had it; 0.5 when nothing is known.
         json
             For machines.
         """

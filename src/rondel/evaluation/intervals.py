@@ -70,6 +70,17 @@ def bca_interval(values: NDArray[np.float64], *, alpha: float = ALPHA, draws: in
     return Interval(end(alpha / 2), end(1 - alpha / 2))
 
 
+def small_interval(values: NDArray[np.float64], *, alpha: float = ALPHA, seed: int = 0) -> Interval:
+    """Of a mean of a few `(n,)` values that are not all equal: the BCa bootstrap, made as much wider as t is than z.
+
+    Without that a bootstrap of 10 values covers under 90 %. Source: Hesterberg, What Teachers Should Know About the
+    Bootstrap, The American Statistician 69 (2015): the expanded percentile interval, here for BCa.
+    """
+    n = len(values)
+    wider = 2 * normal_tail(sqrt(n / (n - 1)) * t_quantile(1 - alpha / 2, n - 1))
+    return bca_interval(values, alpha=max(wider, 2 / DRAWS), seed=seed)
+
+
 def constant_interval(value: float, n: int, *, low: float, high: float, alpha: float = ALPHA) -> Interval:
     """Of a mean when all `n` values were `value` and others in [low, high] were possible.
 
@@ -81,7 +92,7 @@ def constant_interval(value: float, n: int, *, low: float, high: float, alpha: f
 
 
 def mean_with_interval(values: NDArray[np.float64], *, seed: int = 0) -> Metric:
-    """A metric over examples, scores in [0, 1]: Wilson for 0 and 1, else t from 30 examples on, else BCa bootstrap.
+    """A metric over examples, scores in [0, 1]: Wilson for 0 and 1, else t from 30 examples on, else `small_interval`.
 
     Raises:
         Invalid: there are no values.
@@ -97,7 +108,7 @@ def mean_with_interval(values: NDArray[np.float64], *, seed: int = 0) -> Metric:
     elif n >= T_FROM:
         interval = t_interval(values)
     else:
-        interval = bca_interval(values, seed=seed)
+        interval = small_interval(values, seed=seed)
     return Metric(mean, interval.low, interval.high, n)
 
 

@@ -3,7 +3,7 @@
 One default for each kind of score:
 - 0 or 1: Tango's score interval and the exact McNemar test;
 - other scores, 30 examples or more: paired t interval and test;
-- fewer: BCa bootstrap interval and the sign-flip permutation test.
+- fewer: BCa bootstrap interval (widened for few examples) and the sign-flip permutation test.
 B is called better (worse) when the interval excludes 0 and p <= 0.05; otherwise no difference was seen.
 """
 
@@ -20,13 +20,13 @@ from rondel.evaluation.intervals import (
     ALPHA,
     T_FROM,
     Interval,
-    bca_interval,
     constant_interval,
     is_binary,
+    small_interval,
     t_interval,
 )
 from rondel.evaluation.models import Comparison, Verdict
-from rondel.evaluation.power import smallest_visible
+from rondel.evaluation.power import plural, smallest_visible
 
 EXACT_FLIPS = 14
 """Up to this many examples every sign flip is counted; beyond, FLIPS are drawn."""
@@ -55,7 +55,7 @@ def compare(
     value = float(differences.mean())
     wins, losses = int(np.count_nonzero(differences > 0)), int(np.count_nonzero(differences < 0))
     interval, p_value, method = _judged(a, b, differences, wins, losses, seed)
-    mde = smallest_visible(n, _spread(differences))
+    mde = smallest_visible(n, _spread(differences), is_binary=is_binary(a) and is_binary(b))
     verdict = Verdict.UNDECIDED
     if p_value <= ALPHA and interval.low > 0:
         verdict = Verdict.BETTER
@@ -92,7 +92,11 @@ def _judged(
         return interval, 2.0 ** (1 - n) if value else 1.0, "bound on unseen differences, sign test"
     if n >= T_FROM:
         return t_interval(differences), t_test(differences), "paired t"
-    return bca_interval(differences, seed=seed), sign_flip_test(differences, seed=seed), "BCa bootstrap, sign-flip test"
+    return (
+        small_interval(differences, seed=seed),
+        sign_flip_test(differences, seed=seed),
+        "BCa bootstrap, sign-flip test",
+    )
 
 
 def tango(wins: int, losses: int, n: int, *, alpha: float = ALPHA) -> Interval:
@@ -167,11 +171,12 @@ def _sentence(
     mde: float,
 ) -> str:
     a, b = names
-    figures = f"95 % interval {_points(interval.low)} to {_points(interval.high)}, {_p(p_value)}, {n} paired examples"
+    figures = f"95 % interval {_points(interval.low)} to {_points(interval.high)}, {_p(p_value)}, {plural(n)}"
     if verdict is Verdict.UNDECIDED:
+        could = f"one of {100 * mde:.1f} points would have been seen four times in five"
         return (
             f"No difference between {a} and {b} was seen on {metric}: {_points(value)} points ({figures}); "
-            f"one of {100 * mde:.1f} points would have been seen four times in five."
+            f"{could if mde < 1 else 'so few examples can show none'}."
         )
     return f"{b} is {verdict} than {a} on {metric} by {100 * abs(value):.1f} points ({figures})."
 

@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rondel.errors import Invalid, did_you_mean
-from rondel.evaluation.intervals import bca_interval, clopper_pearson, mean_with_interval, t_interval, wilson
+from rondel.evaluation.intervals import clopper_pearson, mean_with_interval, small_interval, t_interval, wilson
 from rondel.evaluation.models import Comparison, Evaluation, Metric, Result
 from rondel.evaluation.paired import compare, mcnemar, sign_flip_test, t_test, tango
 from rondel.evaluation.power import Plan, needed, plan, smallest_visible
 
 __all__ = [
     "Plan",
-    "bca_interval",
     "clopper_pearson",
     "compare",
     "compare_results",
@@ -24,6 +23,7 @@ __all__ = [
     "needed",
     "plan",
     "sign_flip_test",
+    "small_interval",
     "smallest_visible",
     "t_interval",
     "t_test",

@@ -9,7 +9,14 @@ from scipy import stats
 
 from rondel.errors import Invalid
 from rondel.evaluation import distributions as d
-from rondel.evaluation.intervals import bca_interval, clopper_pearson, mean_with_interval, t_interval, wilson
+from rondel.evaluation.intervals import (
+    bca_interval,
+    clopper_pearson,
+    mean_with_interval,
+    small_interval,
+    t_interval,
+    wilson,
+)
 from rondel.evaluation.models import Verdict
 from rondel.evaluation.paired import compare, mcnemar, sign_flip_test, tango
 from rondel.evaluation.power import needed, plan, smallest_visible
@@ -110,14 +117,18 @@ def test_the_paired_interval_of_field_shares_covers(n: int) -> None:
     assert 0.93 <= hits / 800 <= 0.97
 
 
-def test_the_bootstrap_interval_of_few_examples_nearly_covers() -> None:
+@pytest.mark.parametrize("n", [5, 8, 14, 25])
+def test_the_interval_of_few_examples_covers(n: int) -> None:
     chance = np.random.default_rng(13)
-    hits = 0
-    for _ in range(400):
-        values = chance.binomial(5, 0.6, size=20) / 5 - chance.binomial(5, 0.5, size=20) / 5
-        low, high = bca_interval(values, draws=1000, seed=int(chance.integers(1 << 30)))
+    hits, drawn = 0, 0
+    for _ in range(300):
+        values = chance.binomial(5, 0.6, size=n) / 5 - chance.binomial(5, 0.5, size=n) / 5
+        if float(values.std()) == 0:
+            continue
+        drawn += 1
+        low, high = small_interval(values, seed=int(chance.integers(1 << 30)))
         hits += low <= 0.1 <= high
-    assert 0.91 <= hits / 400 <= 0.98
+    assert 0.925 <= hits / drawn <= 0.985
 
 
 def test_equal_targets_are_rarely_told_apart() -> None:
@@ -145,6 +156,28 @@ def test_the_smallest_visible_difference_is_seen_four_times_in_five() -> None:
     assert seen / 800 == pytest.approx(0.8, abs=0.04)
 
 
+@pytest.mark.parametrize(("n", "changed"), [(30, 0.2), (40, 0.2), (100, 0.2), (400, 0.1)])
+def test_of_right_and_wrong_the_smallest_visible_difference_is_seen_about_as_often(n: int, changed: float) -> None:
+    chance = np.random.default_rng(17)
+    difference = max(0.0, 8 / n)
+    while smallest_visible(n, float(np.sqrt(changed - difference**2)), is_binary=True) > difference:
+        difference += 0.002
+    both = (changed + difference) / 2
+    seen = 0
+    for _ in range(600):
+        a, b = pairs(chance, n, 0.4, both, changed - both)
+        seen += compare(a, b).verdict is Verdict.BETTER
+    assert 0.7 <= seen / 600 <= 0.95
+
+
+def test_a_few_changed_answers_do_not_make_a_small_difference_visible() -> None:
+    a = np.zeros(40)
+    b = a.copy()
+    b[0] = 1.0
+    assert compare(a, b).mde == pytest.approx(8 / 40)
+    assert compare(a[:4], b[:4]).sentence.endswith("so few examples can show none.")
+
+
 @pytest.mark.parametrize("difference", [0.01, 0.05, 0.2, 0.9])
 @pytest.mark.parametrize("sd", [0.0, 0.2, 0.5, 1.0])
 def test_needed_is_the_smallest_number_that_sees_it(difference: float, sd: float) -> None:
@@ -157,6 +190,12 @@ def test_a_plan_says_what_it_can_see_and_what_half_would_take() -> None:
     found = plan(150, 0.35)
     assert found.visible == pytest.approx(0.0806, abs=0.001)
     assert found.sentence.startswith("150 paired examples can see a difference of 8.1 points (80 % power); 5")
+    assert plan(20).visible == pytest.approx(8 / 20)
+    assert plan(needed(0.05)).visible <= 0.05
+    assert (
+        plan(1).sentence
+        == "1 paired example can see no difference between two targets (80 % power); 16 would see 50.0."
+    )
     with pytest.raises(Invalid):
         needed(0.0)
 
