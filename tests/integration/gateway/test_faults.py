@@ -218,7 +218,7 @@ def test_deadlines(gateway: Gateway, upstream: Upstream, limit: str, status: int
     answer_ = ask(gateway)
     assert answer_.status_code == status
     assert "in time" in answer_.json()["error"]["message"]
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
 
 
 def test_a_hang_up_stops_the_upstream_at_once(gateway: Gateway, upstream: Upstream) -> None:
@@ -231,7 +231,7 @@ def test_a_hang_up_stops_the_upstream_at_once(gateway: Gateway, upstream: Upstre
         headers={"authorization": f"Bearer {KEY}"},
     ) as answer:
         next(answer.iter_bytes())
-    assert upstream.wait_for(lambda: upstream.hang_ups == 1, 1.0)
+    assert upstream.wait_for(lambda: upstream.hang_ups == 1)
     sent = upstream.pieces
     time.sleep(0.2)
     assert upstream.pieces == sent
@@ -247,7 +247,7 @@ def test_a_hang_up_before_the_answer_stops_the_upstream_too(gateway: Gateway, up
     gateway.start()
     with pytest.raises(httpx.ReadTimeout):
         ask(gateway, timeout=0.3)
-    assert upstream.wait_for(lambda: upstream.hang_ups == 1, 1.0)
+    assert upstream.wait_for(lambda: upstream.hang_ups == 1)
     assert gateway.record().status == 499
 
 
