@@ -93,6 +93,12 @@ def plain_release(place: Place, route: str, target: PlainTarget) -> ReleaseCall:
     )
 
 
+def served_models(place: Place) -> list[ReleaseCall]:
+    """What is deployed here, so that `local/NAME` can be called without a route; adapters as `local/NAME:ADAPTER`."""
+    names = [served.name for one in place.deployments for served in one.served]
+    return [plain_release(place, f"{LOCAL}/{name}", PlainTarget(connection=LOCAL, model=name)) for name in names]
+
+
 def release_call(place: Place, release: Release) -> ReleaseCall:
     """What a release calls: the first of its model calls. One that cannot be called says why; others are not
     touched."""

@@ -120,6 +120,11 @@ class ReleaseCall(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, msgspec.Raw] = {}
     guardrails: tuple[GuardRule, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """The id as records and answers tell it: empty when no release stands behind it, but a model alone."""
+        return self.id if self.digest else ""
+
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """A release on a route. `share` in [0, 1]: of the units for a canary, of the requests copied for a shadow.

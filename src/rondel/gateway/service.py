@@ -11,7 +11,7 @@ from rondel.audit.service import Audit
 from rondel.clock import to_ns
 from rondel.errors import Invalid, NotFound, RondelError, did_you_mean
 from rondel.events import announce
-from rondel.gateway.compiling import Place, connections_of, plain_release, release_call, route_guard
+from rondel.gateway.compiling import Place, connections_of, plain_release, release_call, route_guard, served_models
 from rondel.gateway.models import (
     Arm,
     Connection,
@@ -292,6 +292,7 @@ class Gateways:
                     guardrails=tuple(route_guard(guard) for guard in view.settings.guardrails),
                 )
             )
+        releases += served_models(place)
         releases += [
             release_call(place, release)
             for release in self._releases.list(tx, scope)

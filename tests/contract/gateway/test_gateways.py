@@ -198,10 +198,14 @@ def test_what_is_deployed_here_is_called_with_its_adapter(
             deployments.observe(tx, scope, now, seen)
     with rows.reading() as tx:
         snapshot = gateways.compile(tx, 1)
-    (target,) = snapshot.releases[0].targets
+    by_id = {release.id: release for release in snapshot.releases}
+    (target,) = by_id[made.id].targets
     assert (target.connection_id, target.model) == (deployment.id, "smol")
     assert json.loads(bytes(target.body["lora"])) == lora["lora"]
     assert snapshot.connections[0].base_url == "http://127.0.0.1:9/v1"
+    for name in ("local/smol", "local/smol:tuned"):  # what is deployed can be called without a route
+        (plain,) = by_id[f"plain:{scope.project_id}:{scope.environment}:{name}"].targets
+        assert (plain.connection_id, plain.model) == (deployment.id, "smol")
 
 
 def test_a_secret_is_bound_to_its_host(rows: Database, gateways: Gateways, scope: Scope, actor: Actor) -> None:

@@ -456,8 +456,8 @@ class Exchange:
             line.abandon()
 
     def _headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        release = self.tried[-1].release.id if self.tried else self.admitted.release.id
-        return self._worker.headers(self.asked, release)
+        release = self.tried[-1].release if self.tried else self.admitted.release
+        return self._worker.headers(self.asked, release.told)
 
     def _close(self, result: Result, answer: Answer | None) -> None:
         """Settle, write the record, and then hand over the last byte."""
