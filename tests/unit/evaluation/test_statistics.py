@@ -156,7 +156,7 @@ def test_the_smallest_visible_difference_is_seen_four_times_in_five() -> None:
     assert seen / 800 == pytest.approx(0.8, abs=0.04)
 
 
-@pytest.mark.parametrize(("n", "changed"), [(30, 0.2), (40, 0.2), (100, 0.2), (400, 0.1)])
+@pytest.mark.parametrize(("n", "changed"), [(40, 0.4), (40, 0.2), (100, 0.2), (400, 0.1)])
 def test_of_right_and_wrong_the_smallest_visible_difference_is_seen_about_as_often(n: int, changed: float) -> None:
     chance = np.random.default_rng(17)
     difference = max(0.0, 8 / n)
