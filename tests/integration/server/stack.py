@@ -65,6 +65,7 @@ class RealStack:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+            self.until(lambda: not self._is_ours(pid))
         return pid
 
     def kill_supervisor(self) -> None:
