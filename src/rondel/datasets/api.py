@@ -105,6 +105,11 @@ def _asking(router: APIRouter, datasets: Datasets, rows: Rows, access: Access) -
     ) -> LeaksOut:
         """Near-duplicates between splits."""
         version = version_of(caller, ref)
+        if len(version.splits) < 2:
+            raise Invalid(
+                f"{version.ref} is not split, so nothing can leak from one split into another.",
+                hint=f"Split it: rondel data split {version.ref} train=0.8 test=0.2",
+            )
         found = [LeakOut.model_validate(leak) for leak in datasets.leaks(version, threshold=threshold)]
         return LeaksOut(version=version.ref, threshold=threshold, leaks=found)
 
@@ -167,7 +172,7 @@ def _writing(router: APIRouter, datasets: Datasets, rows: Rows, access: Access) 
                 file.write(chunk)
             file.flush()
             if not size:
-                raise Invalid(f"{filename!r} is empty: send the file as the request's body.")
+                raise Invalid(f"{filename!r} is empty: a dataset version needs at least one example.")
             return DatasetVersionOut.model_validate(await run_in_threadpool(keep, Path(file.name)))
 
     @router.post("/dataset-traces", status_code=201)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import cyclopts
 
+from rondel.client.files import save
 from rondel.client.http import Api
 from rondel.errors import Invalid, NotFound
 from rondel.terminal import done, emit, table
@@ -93,11 +94,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             for line in lines:
                 sys.stdout.buffer.write(line)
             return
-        draft = file.with_name(file.name + ".draft")
-        with draft.open("wb") as output:
-            for line in lines:
-                output.write(line)
-        draft.replace(file)
+        save(file, lines)
         done(f"Exported to {file}.", url=f"{api.base_url}/datasets/{_at(ref)}", then=f"rondel data import {file}")
 
 
@@ -140,7 +137,8 @@ def _checking(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             emit(found)
         else:
             columns = {"Similarity": "similarity", "Split": "a_split", "Example": "a", "and": "b_split", "Other": "b"}
-            table(found["leaks"], columns, empty=f"No pair of different splits is {threshold:g} alike or more.")
+            none = f"No pair of different splits of {found['version']} is {threshold:g} alike or more."
+            table(found["leaks"], columns, empty=none)
         return 1 if found["leaks"] else 0
 
 

@@ -91,7 +91,9 @@ def row_from(
         return _chat(line, rest)
     if input_field not in rest:
         named = ", ".join(map(repr, list(values)[:8])) or "nothing"
-        raise Invalid(f"line {line} has no {input_field!r} (it has {named}): name the field that is the input.")
+        raise Invalid(
+            f"line {line} has no {input_field!r} (it has {named}): name the field that is the input (--input)."
+        )
     near = [] if expected_field in rest else get_close_matches(expected_field, list(rest), n=1, cutoff=0.8)
     if near:
         raise Invalid(f"line {line} has {near[0]!r}: did you mean {expected_field!r}?")

@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -149,9 +150,15 @@ class Datasets:
             accept_at=accept_at,
             limit=limit,
         )
+        first = next(collected, None)
+        if first is None:
+            raise Invalid(
+                "No trace matches, so there is nothing to collect.",
+                hint="See what there is with 'rondel trace list'; a trace without its payload (capture) is not taken.",
+            )
         return self.pack(
             Row(line, one.input, one.expected, one.metadata, "", one.trace_id)
-            for line, one in enumerate(collected, start=1)
+            for line, one in enumerate(chain((first,), collected), start=1)
         )
 
     def pack_split(

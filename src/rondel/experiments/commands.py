@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import cyclopts
 
+from rondel.client.files import save
 from rondel.client.http import Api
-from rondel.terminal import emit, table
+from rondel.terminal import done, emit, table
 
 COLUMNS = {
     "Run": "id",
@@ -104,8 +105,9 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
 
     @app.command
     def artifact(run: str, name: str, file: Path) -> None:
-        """Save an artifact of a run to a file."""
-        with file.open("wb") as out:
-            out.writelines(connect().lines(f"/api/v1/runs/{run}/artifacts/{quote(name)}"))
+        """Save an artifact of a run to a file, which appears when it is whole."""
+        api = connect()
+        save(file, api.lines(f"/api/v1/runs/{run}/artifacts/{quote(name)}"))
+        done(f"Saved {file}.", url=f"{api.base_url}/experiments/{run}", then=f"rondel run show {run}")
 
     return app

@@ -1,5 +1,6 @@
 """`rondel prompt`: save versions, compare them, move labels."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -68,6 +69,8 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             {"Parameter": "name", "Value": "value"},
             empty="No parameters.",
         )
+        if found["response_schema"] is not None:
+            table([found], {"Response schema": "response_schema"}, empty="")
 
     @app.command
     def diff(before: str, after: str, *, json: bool = False) -> None:
@@ -86,8 +89,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(found)
         else:
-            lines = [{"line": line} for line in found["text"].splitlines()]
-            table(lines, {"Diff": "line"}, empty="Nothing changed.")
+            sys.stdout.write(f"{found['text'] or 'Nothing changed.'}\n")
 
 
 def _writing(app: cyclopts.App, connect: Callable[[], Api]) -> None:

@@ -1,10 +1,13 @@
 """Saving, reading and labelling prompts."""
 
 import builtins
+from collections.abc import Mapping
+
+from jsonschema import Draft202012Validator, SchemaError
 
 from rondel.audit.models import Acting
 from rondel.audit.service import Audit
-from rondel.errors import NotFound, did_you_mean
+from rondel.errors import Invalid, NotFound, did_you_mean
 from rondel.events import announce
 from rondel.ids import Ids
 from rondel.prompts import rules
@@ -28,9 +31,10 @@ class Prompts:
         """A new version; when the newest one has this content already, that one and nothing new.
 
         Raises:
-            Invalid: the name, a role or a template is wrong; the sentence says where.
+            Invalid: the name, a role, a template or the response schema is wrong; the sentence says where.
         """
         variables = rules.check(name, draft)
+        _check_schema(name, draft.response_schema)
         tx.lock(f"prompt {scope.project_id} {name}")
         newest = self._store.newest(tx, scope, name)
         digest = rules.digest(draft)
@@ -110,3 +114,11 @@ class Prompts:
     def diff(self, tx: Tx, scope: Scope, before: str, after: str) -> PromptDiff:
         """What changed from `before` to `after` (references as in `get`)."""
         return rules.diff(self.get(tx, scope, before), self.get(tx, scope, after))
+
+
+def _check_schema(name: str, schema: Mapping[str, object] | None) -> None:
+    try:
+        Draft202012Validator.check_schema(schema or {})
+    except SchemaError as error:
+        at = error.json_path
+        raise Invalid(f"The response schema of prompt {name!r} is no JSON schema: at {at}, {error.message}.") from error

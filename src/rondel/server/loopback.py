@@ -8,7 +8,17 @@ import httpx
 
 from rondel.chat import ChatAnswer, ChatRequest, Delta, Message, Usage
 from rondel.clock import Clock
-from rondel.errors import LimitReached, NotFound, TimedOut, Unavailable, UpstreamFailed
+from rondel.errors import (
+    Forbidden,
+    Invalid,
+    LimitReached,
+    NotFound,
+    TimedOut,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UpstreamFailed,
+)
 
 
 class Gateway:
@@ -18,7 +28,7 @@ class Gateway:
         self._clock = clock
         self._http = httpx.Client(
             base_url=base_url,
-            headers={"authorization": f"Bearer {key}"},
+            headers={"authorization": f"Bearer {key}"} if key else {},
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
             trust_env=False,
         )
@@ -35,13 +45,17 @@ class Gateway:
         except httpx.HTTPError as error:
             raise Unavailable(f"The gateway does not answer: {error}") from error
         _refuse(response.status_code, response.content, request.model)
-        told: Any = json.loads(response.content)
-        choice = told["choices"][0]
+        try:
+            told: Any = json.loads(response.content)
+            choice: Any = told["choices"][0]
+            text, finish_reason = str(choice["message"].get("content") or ""), choice.get("finish_reason")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UpstreamFailed(f"{request.model!r} answered with something that is no chat completion.") from error
         return ChatAnswer(
             id=str(told.get("id", "")),
             model=str(told.get("model", request.model)),
-            text=str(choice["message"].get("content") or ""),
-            finish_reason=choice.get("finish_reason"),
+            text=text,
+            finish_reason=finish_reason,
             usage=_usage(told.get("usage")),
             latency_s=self._clock.monotonic() - begun,
             trace_id=response.headers.get("x-rondel-trace-id"),
@@ -125,5 +139,14 @@ def _refuse(status: int, content: bytes, model: str) -> None:
         message = str(json.loads(content)["error"]["message"])
     except (ValueError, KeyError, TypeError):
         message = f"{model!r} was answered with status {status}."
-    kinds = {404: NotFound, 429: LimitReached, 503: Unavailable, 504: TimedOut}
+    kinds = {
+        400: Invalid,
+        401: Unauthorized,
+        403: Forbidden,
+        404: NotFound,
+        413: TooLarge,
+        429: LimitReached,
+        503: Unavailable,
+        504: TimedOut,
+    }
     raise kinds.get(status, UpstreamFailed)(message)

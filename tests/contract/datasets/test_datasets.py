@@ -145,6 +145,11 @@ def test_near_duplicates_between_splits_are_reported_and_can_be_moved(
     assert datasets.leaks(clean) == []
 
 
+def test_no_trace_is_no_version(datasets: Datasets, scope: Scope) -> None:
+    with pytest.raises(Invalid, match="No trace matches"):
+        datasets.from_traces(scope, TraceFilter(), limit=0)
+
+
 def test_traces_become_examples_that_know_where_they_came_from(
     rows: Database, datasets: Datasets, scope: Scope, actor: Actor
 ) -> None:

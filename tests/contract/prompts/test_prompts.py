@@ -97,3 +97,13 @@ def test_no_prompt_crosses_a_scope(rows: Database, prompts: Prompts, scope: Scop
             for ref in ("support", saved.id):
                 with pytest.raises(NotFound):
                     prompts.get(tx, other, ref)
+
+
+def test_a_response_schema_that_is_none_is_refused(
+    rows: Database, prompts: Prompts, scope: Scope, actor: Actor
+) -> None:
+    wrong = PromptDraft((Message("user", "{{ input }}"),), {}, {"properties": {"a": {"type": 5}}})
+    with rows.transaction() as tx, pytest.raises(Invalid, match=r"no JSON schema: at \$.properties.a.type, 5"):
+        prompts.save(tx, scope, actor, "support", wrong)
+    with rows.reading() as tx:
+        assert prompts.list(tx, scope) == []
