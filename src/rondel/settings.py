@@ -10,6 +10,11 @@ import yaml
 
 from rondel.errors import Invalid, did_you_mean
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+RANGES = {"port": (1, 65_535), "workers": (1, 256), "body_limit": (1, 2**40), "engine_threads": (0, 4096)}
+"""The least and the largest value of each number."""
+
 
 def _setting(default: Any, meaning: str) -> Any:
     return field(default=default, metadata={"meaning": meaning})
@@ -48,11 +53,18 @@ class Settings:
         return self.host in {"127.0.0.1", "::1", "localhost"}
 
     def check(self) -> None:
-        """Refuse what would be unsafe.
+        """Refuse what cannot work or would be unsafe.
 
         Raises:
-            Invalid: the address can be reached from outside and no secret is configured.
+            Invalid: a number is out of its range, a level is unknown, or the address can be reached from outside and
+                no secret is configured.
         """
+        for name, (least, largest) in RANGES.items():
+            if not least <= getattr(self, name) <= largest:
+                raise Invalid(f"Setting {name!r} takes {least} to {largest}, not {getattr(self, name)}.")
+        if self.log_level.lower() not in LOG_LEVELS:
+            known = did_you_mean(self.log_level, LOG_LEVELS)
+            raise Invalid(f"Setting 'log_level' has no level {self.log_level!r}. {known}")
         if not self.is_loopback and len(self.secret) < 32:
             raise Invalid(
                 f"Setting 'host' is {self.host!r}, which others can reach, but 'secret' has {len(self.secret)} "

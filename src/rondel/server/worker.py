@@ -12,7 +12,7 @@ import structlog
 from rondel.errors import RondelError
 from rondel.jobs.steps import DbosSteps
 from rondel.jobs.worker import Worker
-from rondel.server.first import local_key
+from rondel.server.first import first_start, local_key
 from rondel.server.foundation import Foundation, lay
 from rondel.server.log import configure
 from rondel.server.loopback import Gateway
@@ -44,7 +44,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        work(lay(settings, owns_columns=False), ended)
+        ground = lay(settings, owns_columns=False)
+        first_start(settings, ground.folder, ground.clock)
+        work(ground, ended)
     except RondelError as error:
         log.error("the worker cannot run", reason=error.message)
         return 1

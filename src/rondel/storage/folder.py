@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from rondel.errors import Conflict
+from rondel.errors import Conflict, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,20 @@ class Folder:
         return self.root / "work"
 
     def prepare(self) -> None:
-        """Make the folders; nobody but the owner may look into them."""
-        for path in (self.root, self.blobs, self.spool, self.run, self.logs, self.work):
-            path.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)
+        """Make the folders; nobody but the owner may look into them.
+
+        Raises:
+            Unavailable: the file system does not let us.
+        """
+        try:
+            for path in (self.root, self.blobs, self.spool, self.run, self.logs, self.work):
+                path.mkdir(parents=True, exist_ok=True)
+            self.root.chmod(0o700)
+        except OSError as error:
+            raise Unavailable(
+                f"The data folder {str(self.root)!r} cannot be made ({error.strerror}: {error.filename!r}): "
+                "choose another with --data or RONDEL_DATA."
+            ) from error
 
     def secret(self, configured: str = "") -> bytes:
         """The installation's secret: as configured, else made once and kept in `secret` (mode 0600)."""

@@ -126,8 +126,8 @@ def main(arguments: list[str]) -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     folder = Folder(options.data)
-    folder.prepare()
     try:
+        folder.prepare()
         uvloop.run(
             serve(
                 folder=folder,
