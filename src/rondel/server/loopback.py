@@ -20,6 +20,9 @@ from rondel.errors import (
     UpstreamFailed,
 )
 
+LEARNS_S = 3.0
+"""Gateways learn within a second of what was made a moment ago; so long is asked again for a name they do not know."""
+
 
 class Gateway:
     """Calls the public port over loopback. Safe in threads; connections are kept."""
@@ -35,15 +38,12 @@ class Gateway:
 
     def answer(self, request: ChatRequest, *, deadline_s: float) -> ChatAnswer:
         """The whole answer; see `rondel.chat.ChatModel`."""
-        begun = self._clock.monotonic()
-        try:
-            response = self._http.post(
-                "/v1/chat/completions", json=_body(request), headers=_headers(request), timeout=deadline_s
-            )
-        except httpx.TimeoutException as error:
-            raise TimedOut(f"{request.model!r} gave no answer in {deadline_s:g} s.") from error
-        except httpx.HTTPError as error:
-            raise Unavailable(f"The gateway does not answer: {error}") from error
+        first = begun = self._clock.monotonic()
+        response = self._post(request, deadline_s)
+        while response.status_code == 404 and begun - first < LEARNS_S:
+            self._clock.sleep(0.2)
+            begun = self._clock.monotonic()
+            response = self._post(request, deadline_s)
         _refuse(response.status_code, response.content, request.model)
         try:
             told: Any = json.loads(response.content)
@@ -62,6 +62,16 @@ class Gateway:
             release_id=response.headers.get("x-rondel-release"),
             raw=response.content,
         )
+
+    def _post(self, request: ChatRequest, deadline_s: float) -> httpx.Response:
+        try:
+            return self._http.post(
+                "/v1/chat/completions", json=_body(request), headers=_headers(request), timeout=deadline_s
+            )
+        except httpx.TimeoutException as error:
+            raise TimedOut(f"{request.model!r} gave no answer in {deadline_s:g} s.") from error
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The gateway does not answer: {error}") from error
 
     def stream(self, request: ChatRequest, *, deadline_s: float) -> Iterator[Delta]:
         """The answer piece by piece; see `rondel.chat.ChatModel`."""

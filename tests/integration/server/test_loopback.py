@@ -24,6 +24,8 @@ from rondel.server.loopback import Gateway
 
 GOOD = b'{"id":"c","model":"m","choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}'
 seen: list[str | None] = []
+unknown: list[str] = []
+"""Names that are not known yet, once for each entry."""
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -34,6 +36,9 @@ class Answering(BaseHTTPRequestHandler):
         seen.append(self.headers["authorization"])
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         status = next((word for word in body.split('"') if word.isdigit()), "200")
+        if unknown and f'"{unknown[-1]}"' in body:
+            unknown.pop()
+            status = "404"
         content = b"<html>" if "garbage" in body else b"[]" if "list" in body else GOOD
         if status != "200":
             content = b'{"error":{"message":"It says why."}}'
@@ -90,6 +95,12 @@ def test_a_refusal_is_the_error_of_its_status_with_its_sentence(
     with pytest.raises(RondelError, match="It says why") as caught:
         ask(url, str(status))
     assert type(caught.value) is error
+
+
+def test_a_name_that_was_made_a_moment_ago_is_asked_for_again_until_the_gateway_knows_it(url: str) -> None:
+    unknown[:] = ["new"] * 2
+    assert ask(url, "new") == "yes"
+    assert unknown == []
 
 
 @pytest.mark.parametrize("model", ["garbage", "list"])
