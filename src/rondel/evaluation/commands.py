@@ -10,7 +10,7 @@ import yaml
 
 from rondel.client.following import follow
 from rondel.client.http import Api
-from rondel.errors import Invalid, NotFound
+from rondel.errors import Invalid, NotFound, did_you_mean
 from rondel.terminal import done, emit, table
 
 _LINE = {
@@ -203,11 +203,17 @@ def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         given = _options(options)
+        graders = evaluator or ["exact_match"]
         target = {"model": model, "prompt": prompt, "parameters": given.pop("parameters", {})}
+        for one in given:
+            if one not in graders:
+                raise Invalid(
+                    f"{str(options)!r} has options for {one!r}. {did_you_mean(one, [*graders, 'parameters'])}"
+                )
         body = {
             "dataset": dataset,
             "target": target,
-            "evaluators": [{"name": one, "options": given.get(one, {})} for one in evaluator or ["exact_match"]],
+            "evaluators": [{"name": one, "options": given.get(one, {})} for one in graders],
             "split": split,
             "name": name,
             "limit": limit,
@@ -238,7 +244,7 @@ def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
 
 
 def _followed(api: Api, evaluation: str, started: dict[str, Any], *, wait: bool, json: bool) -> int:
-    """Wait for the job if asked, then print; 1 when it did not finish."""
+    """Wait for the job if asked, then print; 1 when it did not finish, or nothing could be answered."""
     job = started["job_id"]
     if wait and job:
         follow(api, job, _silent if json else _say)
@@ -249,7 +255,8 @@ def _followed(api: Api, evaluation: str, started: dict[str, Any], *, wait: bool,
         state = f"is {found['state']}" + (f": {found['message']}" if found["message"] else "")
         then = f"rondel eval show {evaluation}" if wait else f"rondel job show {job}"
         done(f"Evaluation {evaluation} {state}", url=f"{api.base_url}/experiments/{evaluation}", then=then)
-    return 0 if not wait or found["state"] == "finished" else 1
+    is_good = found["state"] == "finished" and found["errors"] < found["done"]
+    return 0 if is_good or not wait else 1
 
 
 def _say(line: str) -> None:

@@ -35,7 +35,7 @@ def check_payload(task: str, payload: Mapping[str, object]) -> None:
 def check_cancel(job: Job) -> None:
     """Refuse to cancel what has ended."""
     if job.has_ended:
-        raise Conflict(f"Job {job.id!r} has {job.state.value} already: there is nothing to cancel.")
+        raise Conflict(f"Job {job.id!r} has ended already ({job.state.value}): there is nothing to cancel.")
 
 
 def is_exhausted(attempts: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import cyclopts
 
 from rondel.client.http import Api
-from rondel.errors import Invalid, TimedOut
+from rondel.errors import Conflict, Invalid, TimedOut
 from rondel.terminal import done, emit, table
 
 POLL_S = 0.5
@@ -231,7 +231,7 @@ def _compressing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             time.sleep(POLL_S)
             job = api.get(f"/api/v1/jobs/{job['id']}")
         if job["state"] in {"failed", "cancelled"}:
-            raise Invalid(f"Job {job['id']!r} {job['state']}: {job['error']}")
+            raise Conflict(f"Job {job['id']!r} {job['state']}: {job['error']}")
         if json:
             emit(job)
             return
