@@ -24,10 +24,13 @@ check: .venv/.dev  ## Format, lint, strict types, import contracts
 
 train: .venv/.train  ## Install what fine-tuning needs (TORCH="torch==2.13.0" from the index that pip is configured for)
 
-bench: bench-gateway  ## Run the benchmarks there are
+bench: bench-gateway bench-console  ## Run the benchmarks there are
 
 bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time
 	.venv/bin/python -m benchmarks.gateway.run
+
+bench-console: .venv/.dev  ## The console in Chromium beside a static page
+	.venv/bin/python -m benchmarks.console.run
 
 screenshots: .venv/.dev  ## Take the pictures of the console that README shows
 	.venv/bin/python -m tools.screenshots
@@ -57,4 +60,4 @@ clean:  ## Remove the virtual environment and what tests left
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help demo test check train bench bench-gateway screenshots lock clean
+.PHONY: help demo test check train bench bench-gateway bench-console screenshots lock clean
