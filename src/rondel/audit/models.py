@@ -32,6 +32,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """An entry of another project in an export: its place in the chain, and nothing of what it says."""
+
+    number: int
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The last entry's number and hash, signed (Ed25519) by the installation; kept outside, it shows a cut tail."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from rondel.audit.models import Acting, Entry, Finding, Head, Verification
+from rondel.audit.models import Acting, Entry, Finding, Head, Sealed, Verification
 from rondel.audit.rules import chained, signed_part, verify
 from rondel.audit.signing import Signer, is_signed
 from rondel.audit.store import AuditStore
@@ -68,10 +68,15 @@ class Audit:
         """Read the whole chain in the database against its signed head."""
         return _verified(self._store.all(tx), self._store.head(tx), self._signer.public_key)
 
-    def export(self, tx: Tx) -> Iterator[bytes]:
-        """The log as JSON lines: every entry, and last the signed head with the public key."""
+    def export(self, tx: Tx, scope: Scope | None = None) -> Iterator[bytes]:
+        """The log as JSON lines: every entry, and last the signed head with the public key.
+
+        With a `scope` the entries of other projects are sealed: the chain can be checked, and they cannot be read.
+        """
         for entry in self._store.all(tx):
-            yield msgspec.json.encode(entry) + b"\n"
+            is_open = scope is None or entry.project_id == scope.project_id
+            shown = entry if is_open else Sealed(entry.number, entry.previous_hash, entry.hash)
+            yield msgspec.json.encode(shown) + b"\n"
         if head := self._store.head(tx):
             yield msgspec.json.encode({"head": head, "public_key": self._signer.public_key}) + b"\n"
 
@@ -85,7 +90,7 @@ def verify_file(lines: Iterable[bytes], *, public_key: str | None = None, head: 
     Raises:
         Invalid: a line is no entry; the message says which.
     """
-    entries: list[Entry] = []
+    entries: list[Entry | Sealed] = []
     last: Head | None = None
     key = public_key
     for position, line in enumerate(lines, start=1):
@@ -96,7 +101,8 @@ def verify_file(lines: Iterable[bytes], *, public_key: str | None = None, head: 
                 closing = msgspec.json.decode(line, type=_Closing)
                 last, key = closing.head, key or closing.public_key
             else:
-                entries.append(msgspec.json.decode(line, type=Entry))
+                is_sealed = b'"action":' not in line
+                entries.append(msgspec.json.decode(line, type=Sealed if is_sealed else Entry))
         except msgspec.DecodeError as error:
             raise Invalid(f"Line {position} of the export is no audit entry: {error}") from error
     if key is None:
@@ -114,7 +120,7 @@ class _Closing(msgspec.Struct):
     public_key: str
 
 
-def _verified(entries: Iterator[Entry], head: Head | None, public_key: str) -> Verification:
+def _verified(entries: Iterator[Entry | Sealed], head: Head | None, public_key: str) -> Verification:
     if head is not None and not is_signed(public_key, signed_part(head.number, head.hash), head.signature):
         return Verification(0, Finding(head.number, f"The signature of the head at entry {head.number} is not right."))
     found = verify(entries, head)

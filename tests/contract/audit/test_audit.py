@@ -101,6 +101,39 @@ def test_a_later_log_still_agrees_with_an_earlier_head(
         assert verify_file(audit.export(tx), public_key=audit.public_key, head=earlier).is_intact
 
 
+@pytest.mark.parametrize("name", [*TAMPERINGS, "nothing"])
+def test_an_export_shows_the_entries_of_its_project_and_still_every_tampering(
+    written: Database, audit: Audit, actor: Actor, name: str
+) -> None:
+    theirs = Scope("prj_other", "production")
+    with written.transaction() as tx:
+        audit.record(tx, theirs, actor, "secret.do", "their_thing", figure=1)
+    with written.reading() as tx:
+        outside = audit.head(tx)
+    if name in TAMPERINGS:
+        with written.transaction() as tx:
+            TAMPERINGS[name][0](tx)
+    with written.reading() as tx:
+        lines = list(audit.export(tx, theirs))
+    told = b"".join(lines)
+    assert b"thing_" not in told
+    assert b"their_thing" in told
+    is_hidden = name == "changed"  # the content of a sealed entry is not in the file; only its own project can check it
+    found = verify_file(lines, public_key=audit.public_key, head=outside)
+    assert found.is_intact == (name == "nothing" or is_hidden)
+
+
+def test_a_sealed_entry_cannot_be_changed_removed_or_swapped(written: Database, audit: Audit) -> None:
+    with written.reading() as tx:
+        lines = list(audit.export(tx, Scope("prj_other", "production")))
+    assert verify_file(lines) == (5, None)
+    other = msgspec.json.decode(lines[2]) | {"hash": "0" * 64}
+    assert not verify_file([*lines[:2], msgspec.json.encode(other), *lines[3:]]).is_intact
+    assert not verify_file([*lines[:2], *lines[3:]]).is_intact
+    assert not verify_file([lines[0], lines[2], lines[1], *lines[3:]]).is_intact
+    assert not verify_file([*lines[:4], lines[5]]).is_intact
+
+
 def test_garbage_is_named_by_its_line() -> None:
     with pytest.raises(Invalid, match="Line 1"):
         verify_file([b"not json\n"])
