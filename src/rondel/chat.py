@@ -9,6 +9,10 @@ if TYPE_CHECKING:  # the data plane reads this module and stays free of numpy
     from numpy.typing import NDArray
 
 
+OWN_TAG = "rondel"
+"""The tag on traces of calls that Rondel makes itself (evaluations, judges, trainings): nobody's traffic."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A call that the model asks for; `arguments` is the JSON text as the model wrote it."""

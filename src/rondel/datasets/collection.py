@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from rondel.chat import OWN_TAG
 from rondel.datasets.models import Collected, is_object
 from rondel.storage.models import Scope
 from rondel.telemetry.models import Entry, Score, Span, SpanKind, SpanMessage, Trace, TraceFilter
@@ -29,13 +30,13 @@ class FromTelemetry:
     def collect(
         self, scope: Scope, chosen: TraceFilter, *, expected_score: str, accept_score: str, accept_at: float, limit: int
     ) -> Iterator[Collected]:
-        """See `TraceSource.collect`; traces without a recorded input are passed over."""
+        """See `TraceSource.collect`; traces without a recorded input, and Rondel's own calls, are passed over."""
         found = 0
         for trace in self.walk(scope, chosen):
             if found >= limit:
                 return
             span = asked(trace)
-            if span is None:
+            if span is None or OWN_TAG in span.tags:
                 continue
             found += 1
             expected = told(trace.scores, expected_score)

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from rondel.chat import ChatAnswer, ChatRequest, Delta, Message, Usage
+from rondel.chat import OWN_TAG, ChatAnswer, ChatRequest, Delta, Message, Usage
 from rondel.clock import Clock
 from rondel.errors import (
     Forbidden,
@@ -31,7 +31,7 @@ class Gateway:
         self._clock = clock
         self._http = httpx.Client(
             base_url=base_url,
-            headers={"authorization": f"Bearer {key}"} if key else {},
+            headers={"x-rondel-tags": OWN_TAG} | ({"authorization": f"Bearer {key}"} if key else {}),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
             trust_env=False,
         )

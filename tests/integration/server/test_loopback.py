@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from rondel.chat import ChatRequest, Message
+from rondel.chat import OWN_TAG, ChatRequest, Message
 from rondel.clock import SystemClock
 from rondel.errors import (
     Forbidden,
@@ -24,6 +24,7 @@ from rondel.server.loopback import Gateway
 
 GOOD = b'{"id":"c","model":"m","choices":[{"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}]}'
 seen: list[str | None] = []
+tags: list[str | None] = []
 unknown: list[str] = []
 """Names that are not known yet, once for each entry."""
 
@@ -34,6 +35,7 @@ class Answering(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer."""
         seen.append(self.headers["authorization"])
+        tags.append(self.headers["x-rondel-tags"])
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         status = next((word for word in body.split('"') if word.isdigit()), "200")
         if unknown and f'"{unknown[-1]}"' in body:
@@ -72,6 +74,7 @@ def test_without_a_key_none_is_sent(url: str) -> None:
     assert ask(url, "m") == "yes"
     assert ask(url, "m", key="") == "yes"
     assert seen == ["Bearer k", None]
+    assert set(tags) == {OWN_TAG}
 
 
 @pytest.mark.parametrize(
