@@ -23,6 +23,7 @@ GROUPS = {
     "release": ("releases", "Releases: gate, approve, canary, promote, roll back."),
     "gateway": ("gateway", "Routes, connections and keys of the gateway."),
     "monitor": ("monitoring", "Monitors and alerts."),
+    "key": ("identity", "Keys and people: issue, list, revoke."),
     "audit": ("audit", "The audit log: list, verify, export."),
 }
 EXIT_CODES = {

@@ -1,5 +1,6 @@
 """Projects, people and keys: who is asking, and may they?"""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rondel.audit.service import Audit
@@ -130,7 +131,7 @@ class Identity:
         return Issued(key, secret)
 
     def revoke_key(self, tx: Tx, scope: Scope, actor: Actor, name_or_id: str) -> Key:
-        """End a key for good; gateways refuse it within a second.
+        """End a key for good; gateways refuse it within a second. One that was ended before stays as it is.
 
         Raises:
             NotFound: the project has no such key.
@@ -139,10 +140,13 @@ class Identity:
         if key is None:
             known = [other.name for other in self._store.keys(tx, scope.project_id)]
             raise NotFound(f"No key is called {name_or_id!r}. {did_you_mean(name_or_id, known)}")
-        self._store.revoke(tx, key.id, self._clock.now())
+        if key.revoked_at is not None:
+            return key
+        now = self._clock.now()
+        self._store.revoke(tx, key.id, now)
         self._audit.record(tx, scope, actor, "key.revoke", key.id, name=key.name)
         announce(tx, KeysChanged(project_id=scope.project_id, environment=scope.environment, key_id=key.id))
-        return key
+        return replace(key, revoked_at=now)
 
     def keys(self, tx: Tx, scope: Scope) -> list[Key]:
         """The keys of a project."""

@@ -92,8 +92,9 @@ class IdentityStore:
         return _key(row) if row else None
 
     def key(self, tx: Tx, project_id: str, name_or_id: str) -> Key | None:
-        """By id, or the newest of that name."""
-        query = select(KEYS).where(KEYS.c.project_id == project_id).order_by(KEYS.c.id.desc())
+        """By id, or of that name: one that is not revoked before one that is, then the newest."""
+        order = (KEYS.c.revoked_at.is_not(None), KEYS.c.id.desc())
+        query = select(KEYS).where(KEYS.c.project_id == project_id).order_by(*order)
         row = tx.execute(query.where((KEYS.c.id == name_or_id) | (KEYS.c.name == name_or_id))).mappings().first()
         return _key(row) if row else None
 
