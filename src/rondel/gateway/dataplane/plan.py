@@ -135,7 +135,7 @@ class Plan:
         return tuple(guards)
 
     def _single(self, key: VirtualKey, name: str, release: ReleaseCall | None) -> Found | None:
-        """A route that exists for one request: a release by its id, a deployed model, or one by its connection's name."""
+        """A route for one request: a release by its id, a deployed model, or one by its connection's name."""
         release = release or self._releases.get(f"plain:{key.project_id}:{key.environment}:{name}")
         if release is None:
             connection_name, slash, model = name.partition("/")
