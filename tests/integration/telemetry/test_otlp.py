@@ -12,11 +12,12 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from openinference.instrumentation import using_attributes
 from openinference.instrumentation.openai import OpenAIInstrumentor
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
@@ -199,6 +200,59 @@ def test_openinference_around_the_openai_client(server: Server) -> None:
     assert span.tools_offered == ("get_order",)
     assert span.parameters["temperature"] == 0.1
     assert span.response_id == "chatcmpl-abc"
+
+
+class Stamps(SpanProcessor):
+    """What an application does that says which release its spans belong to."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  a port's signature
+        span.set_attributes({"rondel.release": "rel_7", "rondel.route": "support"})
+
+
+def test_openinference_with_a_prompt_a_release_and_a_failure(server: Server) -> None:
+    provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
+    provider.add_span_processor(Stamps())
+    provider.add_span_processor(SimpleSpanProcessor(exporter(server, Compression.Gzip)))
+    instrumentor = OpenAIInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    answers = iter([httpx2.Response(200, json=ANSWER), httpx2.Response(429, json={"error": {"message": "too fast"}})])
+    try:
+        transport = httpx2.MockTransport(lambda _request: next(answers))
+        client = openai.OpenAI(
+            api_key="none",
+            base_url="https://api.openai.com/v1",
+            max_retries=0,
+            http_client=httpx2.Client(transport=transport),
+        )
+        with using_attributes(
+            session_id="s9", user_id="u9", prompt_template="Order {n}?", prompt_template_version="v3"
+        ):
+            ask = client.chat.completions.create
+            ask(model="gpt-4o-mini", messages=[{"role": "user", "content": "Order 7?"}])
+            with pytest.raises(openai.RateLimitError):
+                ask(model="gpt-4o-mini", messages=[{"role": "user", "content": "Order 8?"}])
+    finally:
+        instrumentor.uninstrument()
+    rows = server.traces.search(server.scope, TraceFilter()).items
+    spans = {row.status.value: server.traces.get(server.scope, row.trace_id).spans[0] for row in rows}
+    good, failed = spans["ok"], spans["error"]
+    for span in (good, failed):
+        assert (span.kind, span.provider, span.dialect) == (SpanKind.LLM, "openai", "openinference")
+        assert (span.release_id, span.route, span.service) == ("rel_7", "support", "shop")
+        assert (span.session, span.user) == ("s9", "u9")
+        assert span.prompt is not None
+        assert span.prompt.version == "v3"
+    assert good.error is None
+    assert good.cost.price_version.startswith("genai-prices ")
+    assert good.cost.computed_nano == 600 * 150 + 400 * 75 + 50 * 600
+    assert failed.model == "gpt-4o-mini"
+    assert failed.messages_in[-1].text == "Order 8?"
+    assert failed.error is not None
+    assert failed.error.type.endswith("RateLimitError")
+    assert "too fast" in failed.error.message
+    assert (failed.tokens, failed.cost.nano) == (None, None)
+    found = server.http.get("/api/v1/traces", params={"q": "status:error release:rel_7 model:gpt-4o-mini user:u9"})
+    assert [item["trace_id"] for item in found.json()["items"]] == [failed.trace_id]
 
 
 def as_json(spans: list[ReadableSpan]) -> dict[str, Any]:

@@ -50,13 +50,13 @@ def read(span: RawSpan) -> Reading | None:
     kind = _KINDS.get(first_text(found, "openinference.span.kind").upper())
     asked, answered = _messages(found, "llm.input_messages"), _messages(found, "llm.output_messages")
     parameters = as_object(parsed(found.get("llm.invocation_parameters")))
+    requested = first_text(found, "llm.request.model_name") or as_text(parameters.get("model"))
+    answering = ("llm.response.model_name", "llm.model_name", "embedding.model_name", "reranker.model_name")
     return Reading(
         kind=kind or (SpanKind.LLM if "llm.model_name" in found else None),
         operation="embeddings" if kind is SpanKind.EMBEDDING else "chat" if kind is SpanKind.LLM else "",
-        model_requested=first_text(found, "llm.request.model_name") or as_text(parameters.get("model")),
-        model=first_text(
-            found, "llm.response.model_name", "llm.model_name", "embedding.model_name", "reranker.model_name"
-        ),
+        model_requested=requested,
+        model=first_text(found, *answering) or requested,  # a call that failed was answered by none
         provider=first_text(found, "llm.provider", "llm.system"),
         parameters={name: value for name, value in parameters.items() if name not in {"model", "messages"}},
         messages_in=asked,
