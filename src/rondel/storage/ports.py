@@ -24,9 +24,11 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError
 from sqlalchemy.types import TypeDecorator
 
 from rondel.clock import Clock
+from rondel.errors import Invalid
 from rondel.events import Event
 from rondel.storage.models import BlobRef, Result
 
@@ -92,8 +94,16 @@ class Tx:
     def execute(
         self, statement: Executable, parameters: Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None
     ) -> CursorResult[Any]:
-        """Run one statement; many rows at once when `parameters` is a list."""
-        return self._connection.execute(statement, parameters)  # pyright: ignore[reportReturnType]  Core statements give cursors
+        """Run one statement; many rows at once when `parameters` is a list.
+
+        Raises:
+            Invalid: a value is none that the database can hold, such as a number of more than 64 bits.
+        """
+        try:
+            return self._connection.execute(statement, parameters)  # pyright: ignore[reportReturnType]  Core statements give cursors
+        except (DataError, OverflowError) as error:
+            reason = error.orig if isinstance(error, DataError) else error
+            raise Invalid(f"A value is none that the database can hold: {reason}.") from error
 
     def upsert(self, table: Table, values: Mapping[str, Any], key: Sequence[str] = ("id",)) -> None:
         """Insert one row, or overwrite the other columns of the row with the same `key`."""
@@ -101,9 +111,9 @@ class Tx:
         statement = make(table).values(dict(values))
         rest = {name: statement.excluded[name] for name in values if name not in key}
         if rest:
-            self._connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=rest))
+            self.execute(statement.on_conflict_do_update(index_elements=list(key), set_=rest))
         else:
-            self._connection.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
+            self.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
 
     def lock(self, name: str) -> None:
         """Let no other transaction hold `name` until this one ends. (SQLite writers are alone anyway.)"""

@@ -35,6 +35,8 @@ from rondel.telemetry.service import FACET_NAMES, Traces
 OTLP_LIMIT = 16 * 1024 * 1024
 """Bytes of an OTLP request as sent."""
 
+LONGEST_BUCKET_S = 366 * 86_400
+
 LAST = {
     "15m": timedelta(minutes=15),
     "1h": timedelta(hours=1),
@@ -232,7 +234,7 @@ def _figures(router: APIRouter, traces: Traces, access: Access, clock: Clock) ->
         asked: Annotated[Asked, Depends()],
         by: Annotated[tuple[str, ...], Query()] = (),
         measure: Annotated[tuple[str, ...], Query()] = ("count", "error_rate", "p95_ms", "cost_nano"),
-        bucket_s: Annotated[float | None, Query(ge=1)] = None,
+        bucket_s: Annotated[float | None, Query(ge=1, le=LONGEST_BUCKET_S)] = None,
         of: Literal["requests", "calls", "spans"] = "calls",
     ) -> list[AggregateOut]:
         """Measures by any fields and by time, in one question."""

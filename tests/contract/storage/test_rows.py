@@ -71,6 +71,14 @@ def test_upsert_overwrites_the_rest_and_times_stay_aware(rows: Database) -> None
     assert (row.name, row.created_at) == ("two", MOMENT)
 
 
+def test_what_the_database_cannot_hold_is_the_askers_mistake(rows: Database) -> None:
+    with rows.reading() as tx, pytest.raises(Invalid, match="can hold"):
+        tx.execute(select(OUTBOX).where(OUTBOX.c.position == 2**80))
+    if rows.engine.dialect.name == "postgresql":  # SQLite keeps a text with a NUL as it is
+        with rows.transaction() as tx, pytest.raises(Invalid, match="NUL"):
+            tx.upsert(PROJECTS, {"id": "p1", "name": "a\0b", "created_at": MOMENT})
+
+
 def test_a_time_without_a_zone_is_refused(rows: Database) -> None:
     with pytest.raises(StatementError, match="no time zone"), rows.transaction() as tx:
         tx.execute(PROJECTS.insert().values(id="p1", name="one", created_at=MOMENT.replace(tzinfo=None)))
