@@ -117,6 +117,26 @@ def test_malformed_json_elsewhere(running: RealStack, path: str) -> None:
         assert "body" in sentence_of(answer)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "audit?before=99999999999999999999999",
+        "traces/aggregate?bucket_s=1e999",
+        "traces/aggregate?bucket_s=99999999999999999999999",
+        "traces?limit=-1",
+        "traces?cursor=nonsense",
+        "traces?since=2026-13-01",
+        "traces?q=statuss:ok",
+        "jobs?limit=0",
+        "evaluation-plan?difference=0",
+    ],
+)
+def test_figures_out_of_their_range_are_told(running: RealStack, query: str) -> None:
+    answer = running.http.get(f"/api/v1/{query}")
+    assert answer.status_code == 400, answer.text
+    assert sentence_of(answer)
+
+
 def test_a_wrong_content_type_is_told(running: RealStack) -> None:
     plain = _post(running, "/api/v1/prompts", b'{"name": "x"}', content_type="text/plain")
     assert plain.status_code == 400
