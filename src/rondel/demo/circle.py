@@ -1,126 +1,150 @@
-"""The stages of the demo, over the public API, as anyone would do them."""
+"""The circle: the stages in their order, each over the public API as anyone would do it, and what came of them."""
 
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rondel.client.http import Api, ApiError, HttpApi
-from rondel.client.sdk import Client
-from rondel.clock import Clock
-from rondel.demo.report import Report
-from rondel.demo.sender import Score, Sender, Sent
-from rondel.demo.task import Task
-from rondel.errors import TimedOut
-from rondel.evaluation.models import Case
-from rondel.evaluation.ports import EVALUATORS, Means
+from rondel.demo import improving, releasing
+from rondel.demo.house import MODEL, PROMPT, ROUTE, SETTLE_S, House, StageFailed
+from rondel.demo.improving import Candidate
+from rondel.demo.sender import Sent
 
-ROUTE, MODEL = "demo", "smollm2"
-ANSWER_TOKENS = 80
-START_S = 120.0
-SETTLE_S = 30.0
+BASE = "base"
+NOTICEABLE = -0.2
+"""Points of score below which nobody would want to stay."""
 
 
 class Traffic(NamedTuple):
-    """What was sent, and the mean score of what was answered."""
+    """What was sent, and how many traces it left."""
 
     requests: int
     errors: int
-    accuracy: float
+    traces: int
 
 
 @dataclass
 class Circle:
-    """One run through the stages that there are."""
+    """Runs the stages and keeps what they measured."""
 
-    api: Api
-    client: Client
-    task: Task
-    report: Report
-    clock: Clock
+    house: House
+    bad: Mapping[str, Any] | None = None
+    has_trainer: bool = False
+    figures: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def serve(self) -> None:
-        """A real model behind a route."""
-        with self.report.stage("serve", "SmolLM2-135M-Instruct on llama.cpp, behind a route of the gateway.") as stage:
-            model = self.api.post("/api/v1/models/pull", {"name": MODEL})
-            self.api.put(f"/api/v1/deployments/{MODEL}", {"model": MODEL})
-            self._wait_until_ready()
-            parameters: dict[str, Any] = {"temperature": 0, "max_tokens": ANSWER_TOKENS}
-            if self.task.is_object or "enum" in self.task.schema:
-                parameters["response_format"] = {
-                    "type": "json_schema",
-                    "json_schema": {"name": "answer", "schema": self.task.schema},
-                }
-            target = {"connection": "local", "model": MODEL, "parameters": parameters}
-            self.api.put(f"/api/v1/routes/{ROUTE}", {"target": target})
-            stage.verdict, stage.figure = "serving", f"{model['name']}@{model['number']}"
+    def told(self) -> dict[str, Any]:
+        """What was measured; what was not reached is false or null."""
+        nothing = {"closed": False, "rolled_back": False, "requests": self.house.sender.sent}
+        return (
+            nothing | {"accuracy": None, "difference": None, "trained": False, "audit_verified": False} | self.figures
+        )
 
-    def send(self) -> Traffic:
-        """Real requests through the OpenAI client, each answer scored."""
-        rows = self.task.traffic
-        intention = f"{len(rows)} written messages through the OpenAI client; the sender knows and posts each score."
-        with self.report.stage("traffic", intention) as stage:
-            key = self.api.post("/api/v1/keys", {"name": "demo application", "role": "caller"})["secret"]
-            self._wait_until_callable(key)
-            sender = Sender(self.client, key, ROUTE, self.task.instruction, scorer())
-            with self.report.progress("answered", len(rows)) as advance:
+    def turn(self) -> bool:
+        """Every stage once; whether the circle was closed, the bad release rolled back, and the log is intact."""
+        base = self._serve()
+        traffic = self._send()
+        candidate = self._improve(base)
+        closed = candidate is not None and self._release(candidate)
+        rolled_back = closed and self._release_a_bad_one()
+        verified = self._verify()
+        self.figures |= {
+            "closed": closed,
+            "rolled_back": rolled_back,
+            "requests": self.house.sender.sent,
+            "audit_verified": verified,
+        }
+        complete = traffic.errors == 0 and traffic.traces == traffic.requests
+        return complete and closed and rolled_back and verified
+
+    def _serve(self) -> str:
+        """A real model behind a route, as a release of its own; the release's id."""
+        house = self.house
+        with house.report.stage(
+            "serve", "SmolLM2-135M-Instruct on llama.cpp behind the gateway, as a first release."
+        ) as (stage):
+            model = house.api.post("/api/v1/models/pull", {"name": MODEL})
+            house.api.put(f"/api/v1/deployments/{MODEL}", {"model": MODEL})
+            house.wait_for_model()
+            house.api.put(f"/api/v1/routes/{ROUTE}", {})
+            prompt = house.api.post("/api/v1/prompts", {"name": PROMPT, **house.task.first_prompt})
+            release = {"name": BASE, "route": ROUTE, "model": f"local/{MODEL}", "prompt": prompt["ref"]}
+            made = house.api.post("/api/v1/releases", release | {"note": "The instruction and the schema."})
+            nothing = {"name": "data.leaked", "value": 0, "n": 0, "statement": "nothing was learnt or shown yet"}
+            house.api.post(f"/api/v1/releases/{BASE}/evidence", nothing)
+            releasing.pass_gate(house, BASE)
+            house.api.post(f"/api/v1/releases/{BASE}/promote", {})
+            house.wait_for_route()
+            stage.verdict, stage.figure = "live", f"{model['name']}@{model['number']}, prompt {prompt['ref']}"
+        return str(made["id"])
+
+    def _send(self) -> Traffic:
+        """Real requests through the OpenAI client, each answer scored, each a trace."""
+        house, rows = self.house, self.house.task.traffic
+        why = f"{len(rows)} labelled messages through the OpenAI client; the sender knows and posts each score."
+        with house.report.stage("traffic", why) as stage:
+            with house.report.progress("answered", len(rows)) as show:
 
                 def told(_sent: Sent) -> None:
-                    advance()
+                    show(house.sender.sent, "answered")
 
-                sent = sender.send(rows, on_answer=told)
+                sent = house.sender.send(rows, on_answer=told)
             scores = [one.score for one in sent if one.score is not None]
-            accuracy = sum(scores) / len(scores) if scores else 0.0
-            stage.verdict = f"{len(scores)} answered, {sender.errors} failed"
-            stage.figure = f"score {accuracy:.3f}"
-        return Traffic(len(rows), sender.errors, accuracy)
+            mean = sum(scores) / len(scores) if scores else 0.0
+            stage.verdict = f"{len(scores)} answered, {house.sender.errors} failed"
+            stage.figure = f"score {mean:.3f}"
+        if not scores:
+            raise StageFailed("No message was answered: 'rondel gateway status' and the logs say why.")
+        return Traffic(len(rows), house.sender.errors, self._look(len(rows)))
 
-    def look(self, traffic: Traffic) -> int:
-        """Every request is a trace, and every trace has its score."""
-        with self.report.stage("traces", "Every request has to be there as a trace, priced and scored.") as stage:
-            deadline = self.clock.monotonic() + SETTLE_S
+    def _look(self, requests: int) -> int:
+        house = self.house
+        with house.report.stage("traces", f"All {requests} have to be there as traces, priced and scored.") as stage:
+            deadline = house.clock.monotonic() + SETTLE_S
             count, p95 = 0, None
-            while count < traffic.requests and self.clock.monotonic() < deadline:
-                summary: Mapping[str, Any] = self.api.get("/api/v1/traces/summary", route=ROUTE)
+            while count < requests and house.clock.monotonic() < deadline:
+                summary: Mapping[str, Any] = house.api.get("/api/v1/traces/summary", route=ROUTE)
                 count, p95 = int(summary["count"]), summary["p95_ms"]
-                self.clock.sleep(0.25)
-            stage.verdict = f"{count} of {traffic.requests} traces"
+                house.clock.sleep(0.25)
+            stage.verdict = f"{count} of {requests} traces"
             stage.figure = f"p95 {p95 / 1000:.1f} s" if p95 else ""
         return count
 
-    def verify(self) -> bool:
+    def _improve(self, base: str) -> Candidate | None:
+        """Data from the traces, candidates, and the better of them as a draft with its evidence; None when refused."""
+        house = self.house
+        data = improving.keep_data(house, has_more=self.has_trainer)
+        before = improving.evaluate_base(house, base, data)
+        improving.evaluate_plainly(house, data)
+        drafts = [improving.choose_examples(house, data)]
+        if self.has_trainer:
+            drafts.append(improving.fine_tune(house, data))
+        best = max((improving.evaluate_candidate(house, draft, data) for draft in drafts), key=lambda one: one.value)
+        difference = improving.compare(house, best, before)
+        base_value = before["metrics"][before["primary"]]["value"]
+        self.figures |= {
+            "accuracy": {"base": base_value, "candidate": best.value},
+            "difference": {name: difference[name] for name in ("value", "low", "high")},
+            "trained": best.is_trained,
+        }
+        return best if releasing.judge(house, best.name) else None
+
+    def _release(self, candidate: Candidate) -> bool:
+        """Shadow, canary under live traffic, live; whether it got there."""
+        releasing.shadow(self.house, candidate.name)
+        accuracy = self.figures["accuracy"]
+        effect, why = candidate.value - accuracy["base"], "If it is as much better as evaluated"
+        return releasing.canary(self.house, candidate.name, "canary", effect=effect, why=why) == "live"
+
+    def _release_a_bad_one(self) -> bool:
+        """A release that is worse, past the gate by an override; whether it was rolled back by itself."""
+        name = releasing.plant(self.house, self.bad)
+        why = "Should it be worse by as much as would matter"
+        return releasing.canary(self.house, name, "roll-back", effect=NOTICEABLE, why=why) == "rolled back"
+
+    def _verify(self) -> bool:
         """The audit log, read from its first entry to its signed head."""
-        with self.report.stage("audit", "The hash-chained log of every write is read whole.") as stage:
-            told = self.api.get("/api/v1/audit/verify")
+        house = self.house
+        with house.report.stage("audit", "The hash-chained log of every write is read whole.") as stage:
+            told = house.api.get("/api/v1/audit/verify")
             stage.verdict = "intact" if told["intact"] else str(told["finding"])
             stage.figure = f"{told['entries']} entries"
         return bool(told["intact"])
-
-    def _wait_until_callable(self, key: str) -> None:
-        """Gateways learn of a new key and a new route within a second."""
-        caller = HttpApi(self.api.base_url, key)
-        deadline = self.clock.monotonic() + SETTLE_S
-        while self.clock.monotonic() < deadline:
-            with suppress(ApiError):
-                if any(model["id"] == ROUTE for model in caller.get("/v1/models")["data"]):
-                    return
-            self.clock.sleep(0.1)
-        raise TimedOut(f"The gateway did not learn of route {ROUTE!r} in {SETTLE_S:g} s: 'rondel gateway status'.")
-
-    def _wait_until_ready(self) -> None:
-        deadline = self.clock.monotonic() + START_S
-        while self.clock.monotonic() < deadline:
-            if self.api.get(f"/api/v1/deployments/{MODEL}")["state"] == "ready":
-                return
-            self.clock.sleep(0.2)
-        raise TimedOut(f"The model was not ready in {START_S:g} s: 'rondel engine list' says why.")
-
-
-def scorer() -> Score:
-    """The evaluator that evaluations use as well: the share of the expected answer's fields that are right."""
-    evaluator, means = EVALUATORS.get("fields_match")(), Means()
-
-    def score(text: str, expected: object) -> float:
-        return evaluator.grade(Case("", expected, text), means).value
-
-    return score

@@ -1,15 +1,22 @@
-"""`rondel demo`: a real model, real requests, traces and the audit log, narrated."""
+"""`rondel demo`: the whole circle once on real input with a real model, narrated."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from rondel.cli.stack import sign_in_link
+from rondel.client.http import HttpApi
 from rondel.client.sdk import Client
 from rondel.clock import SystemClock
 from rondel.demo.circle import Circle
+from rondel.demo.house import ROUTE, House, StageFailed, scorer
 from rondel.demo.report import Report
+from rondel.demo.sender import Sender
 from rondel.demo.task import Task, built_in, load
+from rondel.releases.commands import read_document
 from rondel.server.first import first_start, local_key
 from rondel.server.processes import Stack, free_port, halt, launch
 from rondel.settings import Settings
@@ -18,29 +25,37 @@ from rondel.storage.folder import Folder
 
 TRAFFIC = 210
 """Requests of the first stage."""
+TRAINERS = ("torch", "transformers", "peft", "trl")
 
 
 def demo(
     *,
     data: Path | None = None,
+    bad: Path | None = None,
     requests: int = TRAFFIC,
     exit: bool = False,  # noqa: A002  the flag is called --exit
     json: Path | None = None,
 ) -> int:
-    """Start a stack in a fresh folder, serve a real model, send real requests, and look at what they left.
+    """Turn the whole circle once in a fresh folder: serve, trace, evaluate, improve, release, roll back.
+
+    Exit code 0 when the circle closed and the bad release was rolled back.
 
     Parameters
     ----------
     data
         Labelled rows `{"input": text, "expected": text or object}` instead of the built-in messages.
+    bad
+        A release file that is planted as the bad release instead of our own.
     requests
-        How many messages are sent.
+        How many messages are sent before anything is improved.
     exit
         Stop the stack at the end instead of leaving it running.
     json
         Also write the figures to this file.
     """
-    task = load(data or built_in(), traffic=requests)
+    has_trainer = all(find_spec(name) is not None for name in TRAINERS)
+    task = load(data or built_in(), traffic=requests, training=has_trainer)
+    planted = read_document(bad) if bad else None
     clock = SystemClock()
     folder = Folder(Path(tempfile.mkdtemp(prefix="rondel-demo-")))
     settings = replace(load_settings(), data=folder.root, host="127.0.0.1", port=free_port())
@@ -50,7 +65,7 @@ def demo(
         stack = launch(settings, folder, clock)
         stage.verdict = f"answers at {stack.url}"
     try:
-        code = _run(task, stack, folder, report, json)
+        turned = _run(_house(task, stack, folder, report), report, planted, json, has_trainer=has_trainer)
     except BaseException:
         halt(stack, clock)
         raise
@@ -58,21 +73,32 @@ def demo(
         halt(stack, clock)
     else:
         _leave(settings, folder, stack, report)
-    return code
+    return 0 if turned else 1
 
 
-def _run(task: Task, stack: Stack, folder: Folder, report: Report, json: Path | None) -> int:
-    client = Client(stack.url, local_key(folder))
-    circle = Circle(client.api, client, task, report, report.clock)
-    circle.serve()
-    traffic = circle.send()
-    traces = circle.look(traffic)
-    verified = circle.verify()
+def _house(task: Task, stack: Stack, folder: Folder, report: Report) -> House:
+    """The author, the approver and the application, each with a key of its own."""
+    author = HttpApi(stack.url, local_key(folder))
+    author.post("/api/v1/people", {"name": "reviewer", "role": "approver"})
+    approving = author.post("/api/v1/keys", {"name": "reviewer", "role": "approver", "person": "reviewer"})
+    calling = author.post("/api/v1/keys", {"name": "demo application", "role": "caller"})["secret"]
+    sender = Sender(Client(stack.url, calling), calling, ROUTE, scorer())
+    return House(author, HttpApi(stack.url, approving["secret"]), sender, task, report, report.clock)
+
+
+def _run(
+    house: House, report: Report, planted: Mapping[str, Any] | None, json: Path | None, *, has_trainer: bool
+) -> bool:
+    circle = Circle(house, planted, has_trainer)
+    try:
+        turned = circle.turn()
+    except StageFailed as error:
+        report.console.print(f"\n[bold]Stopped:[/bold] {error.message}")
+        turned = False
     report.table()
     if json:
-        figures = {"requests": traffic.requests, "accuracy": {"base": traffic.accuracy}, "audit_verified": verified}
-        report.write(json, figures)
-    return 0 if verified and traces == traffic.requests and not traffic.errors else 1
+        report.write(json, circle.told())
+    return turned
 
 
 def _leave(settings: Settings, folder: Folder, stack: Stack, report: Report) -> None:

@@ -39,15 +39,19 @@ class Report:
         yield stage
         stage.seconds = self.clock.monotonic() - begun
         self.stages.append(stage)
-        self.console.print(f"   {stage.verdict}  {stage.figure}  [dim]{stage.seconds:.1f} s[/dim]")
+        self.console.print(f"   [bold]{stage.verdict}[/bold]  {stage.figure}  [dim]{stage.seconds:.1f} s[/dim]")
+
+    def say(self, text: str) -> None:
+        """A line of the stage that is under way."""
+        self.console.print(f"   {text}")
 
     @contextmanager
-    def progress(self, what: str, total: int) -> Generator[Callable[[], None]]:
-        """A bar; the given function moves it on by one."""
-        columns = (TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+    def progress(self, what: str, total: int) -> Generator[Callable[[int, str], None]]:
+        """A bar; the given function says how many of `total` are done, and what of."""
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        with Progress(TextColumn("  "), *columns, console=self.console, transient=True) as progress:
             task = progress.add_task(what, total=total)
-            yield lambda: progress.advance(task)
+            yield lambda done, note: progress.update(task, completed=done, description=note or what)
 
     def table(self) -> None:
         """Every stage in a line."""
@@ -62,8 +66,11 @@ class Report:
 
     def write(self, path: Path, figures: Mapping[str, object]) -> None:
         """The same for machines; the file appears when it is whole."""
-        told = [{"name": s.name, "verdict": s.verdict, "figure": s.figure, "seconds": s.seconds} for s in self.stages]
-        seconds = sum(stage.seconds for stage in self.stages)
+        told = [
+            {"name": one.name, "verdict": one.verdict, "figure": one.figure, "seconds": round(one.seconds, 2)}
+            for one in self.stages
+        ]
+        seconds = round(sum(one.seconds for one in self.stages), 2)
         draft = path.with_name(path.name + ".draft")
         draft.write_bytes(msgspec.json.format(msgspec.json.encode({**figures, "seconds": seconds, "stages": told})))
         draft.replace(path)

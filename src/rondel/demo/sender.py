@@ -2,8 +2,9 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,22 +22,23 @@ Score = Callable[[str, object], float]
 
 
 class Sent(NamedTuple):
-    """One answered message; `score` is None when the request failed."""
+    """One message that was sent; `score` is None when there was no answer."""
 
     row: Row
     text: str
     score: float | None
-    release_id: str | None
 
 
 @dataclass
 class Sender:
-    """Sends rows to a route, and posts each answer's score and the right answer as feedback."""
+    """Sends rows to a route as many customers, and posts each answer's score and the right answer as feedback.
+
+    `sent` and `errors` count over its whole life.
+    """
 
     client: Client
     key: str
     route: str
-    instruction: str
     score: Score
     deadline_s: float = 120.0
     sent: int = 0
@@ -53,27 +55,47 @@ class Sender:
         """Send all rows once, a few at a time, in their order."""
         answered: list[Sent] = []
         with ThreadPoolExecutor(CONCURRENCY) as threads:
-            for one in threads.map(self._one, rows, itertools.count(self.sent)):
+            for one in threads.map(self._one, rows):
                 answered.append(one)
                 on_answer(one)
         return answered
 
-    def _one(self, row: Row, number: int) -> Sent:
+    @contextmanager
+    def sending(self, rows: Sequence[Row]) -> Generator[None]:
+        """Send rows, again from the first after the last, for as long as the block lasts."""
+        supply, ended = itertools.cycle(rows), threading.Event()
+
+        def work() -> None:
+            while not ended.is_set():
+                self._one(self._next(supply))
+
+        with ThreadPoolExecutor(CONCURRENCY) as threads:
+            working = [threads.submit(work) for _caller in range(CONCURRENCY)]
+            try:
+                yield
+            finally:
+                ended.set()
+        for one in working:
+            one.result()
+
+    def _next(self, supply: Iterator[Row]) -> Row:
+        with self._lock:
+            return next(supply)
+
+    def _one(self, row: Row) -> Sent:
         with self._lock:
             self.sent += 1
+            number = self.sent
         try:
-            raw = self._openai.chat.completions.with_raw_response.create(
-                model=self.route,
-                messages=[{"role": "system", "content": self.instruction}, {"role": "user", "content": row.input}],
-                user=f"customer-{number}",
+            answer = self._openai.chat.completions.create(
+                model=self.route, messages=[{"role": "user", "content": row.input}], user=f"customer-{number}"
             )
         except openai.OpenAIError:
             with self._lock:
                 self.errors += 1
-            return Sent(row, "", None, None)
-        answer = raw.parse()
+            return Sent(row, "", None)
         text = answer.choices[0].message.content or ""
         score = self.score(text, row.expected)
         self.client.feedback(answer.id, "score", score)
         self.client.feedback(answer.id, "expected", msgspec.json.encode(row.expected).decode())
-        return Sent(row, text, score, raw.headers.get("x-rondel-release"))
+        return Sent(row, text, score)

@@ -25,6 +25,10 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     expected: Any
 
 
+ANSWER_TOKENS = 80
+"""What an answer may take before anything is known of the answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """What is demonstrated: `traffic` is sent first and becomes the dataset, `live` is sent while releases change.
@@ -40,9 +44,17 @@ class Task:
     instruction: str
 
     @property
-    def is_object(self) -> bool:
-        """Whether answers have fields (their score is the share of right ones), or are one text."""
-        return self.schema.get("type") == "object"
+    def first_prompt(self) -> dict[str, Any]:
+        """The prompt that the circle starts with: the instruction, and the schema of the answers if they have one."""
+        prompt = self.plain_prompt | {"parameters": {"temperature": 0, "max_tokens": ANSWER_TOKENS}}
+        has_shape = self.schema.get("type") == "object" or "enum" in self.schema
+        return prompt | {"response_schema": dict(self.schema)} if has_shape else prompt
+
+    @property
+    def plain_prompt(self) -> dict[str, Any]:
+        """The instruction alone."""
+        turns = (("system", self.instruction), ("user", "{{ input }}"))
+        return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
 def built_in() -> Path:
@@ -99,6 +111,4 @@ def _instruction(schema: Mapping[str, Any]) -> str:
             return f"Answer the message with exactly one of: {', '.join(map(str, choices))}."
         return "Answer the message."
     names = ", ".join(schema.get("properties", {}))
-    return (
-        f"Read the message and answer with one JSON object that has the fields {names}. Use null for what is not said."
-    )
+    return f"Extract the fields {names} from the message as JSON."

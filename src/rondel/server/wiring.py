@@ -268,6 +268,7 @@ def listen(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> Li
     for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged):
         listeners.on(event, keeper.changed)
     listeners.on(JobEnded, experiment_tasks.end_with_job(ground.rows, services.runs, services.jobs))
+    listeners.on(JobEnded, evaluation_tasks.end_with_job(ground.rows, services.evaluations, services.jobs))
     listeners.on(ModelDeleted, registry_tasks.sweep(ground.rows, services.registry))
     listeners.on(LimitBreached, release_tasks.roll_back_on_breach(ground.rows, services.releases))
     return listeners

@@ -199,7 +199,7 @@ def _experiments(evaluations: Sequence[Evaluation]) -> LoopStage:
             "experiment", "Experiments", at, f"{last.done}/{last.size}", "examples answered", last.name, "run"
         )
     metric = last.metrics.get(last.primary)
-    state = "error" if last.state is EvaluationState.FAILED else "ok"
+    state = {EvaluationState.FAILED: "error", EvaluationState.CANCELLED: "off"}.get(last.state, "ok")
     what = f"{last.primary}, {plural(metric.n, 'example')}" if metric else last.state.value
     return LoopStage("experiment", "Experiments", at, score(metric.value if metric else None), what, last.name, state)
 
