@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -29,6 +30,7 @@ class Gateway:
 
     def __init__(self, base_url: str, key: str, clock: Clock) -> None:
         self._clock = clock
+        self._known: set[str] = set()
         self._http = httpx.Client(
             base_url=base_url,
             headers={"x-rondel-tags": OWN_TAG} | ({"authorization": f"Bearer {key}"} if key else {}),
@@ -38,12 +40,9 @@ class Gateway:
 
     def answer(self, request: ChatRequest, *, deadline_s: float) -> ChatAnswer:
         """The whole answer; see `rondel.chat.ChatModel`."""
-        first = begun = self._clock.monotonic()
+        self._wait_until_known(request.model)
+        begun = self._clock.monotonic()
         response = self._post(request, deadline_s)
-        while response.status_code == 404 and begun - first < LEARNS_S:
-            self._clock.sleep(0.2)
-            begun = self._clock.monotonic()
-            response = self._post(request, deadline_s)
         _refuse(response.status_code, response.content, request.model)
         try:
             told: Any = json.loads(response.content)
@@ -62,6 +61,18 @@ class Gateway:
             release_id=response.headers.get("x-rondel-release"),
             raw=response.content,
         )
+
+    def _wait_until_known(self, model: str) -> None:
+        """Asks the list of models, which leaves no trace, so that no question is wasted on a name of a moment ago."""
+        until = self._clock.monotonic() + LEARNS_S
+        while model not in self._known and self._clock.monotonic() < until:
+            try:
+                if self._http.get(f"/v1/models/{quote(model, safe='/:@')}", timeout=LEARNS_S).status_code != 404:
+                    self._known.add(model)
+                    return
+            except httpx.HTTPError:
+                return  # the question itself will say so
+            self._clock.sleep(0.2)
 
     def _post(self, request: ChatRequest, deadline_s: float) -> httpx.Response:
         try:
