@@ -1,6 +1,7 @@
 """README and docs tell what is there: settings, commands, events and plugins are all told, and every example holds."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -156,6 +157,30 @@ def test_every_command_line_shown_can_be_called() -> None:
     }
     assert len(shown) > 100
     _none([f"{piece.where}: {piece.text!r}: {refused}" for piece, refused in shown.items() if refused])
+
+
+def _suggestions() -> Iterator[Piece]:
+    """Command lines in our own sentences and templates, up to the first value that is filled in."""
+    quoted = re.compile(r"(?:^|[`'>])(rondel [a-z][^`'<{|\n]*)")
+    for path in sorted((ROOT / "src" / "rondel").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        filled = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values[1:]}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in filled:
+                for text in quoted.findall(node.value):
+                    yield Piece(f"{path.relative_to(ROOT)}:{node.lineno}", "inline", text)
+    for path in sorted((ROOT / "src" / "rondel").rglob("*.html")):
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            for text in quoted.findall(line):
+                yield Piece(f"{path.relative_to(ROOT)}:{number}", "inline", text)
+
+
+def test_every_command_that_is_suggested_can_be_called() -> None:
+    app = main.build()
+    suggested = {piece: re.split(r" > |   ", piece.text.strip())[0] for piece in _suggestions()}
+    assert len(suggested) > 80
+    refused = {piece: _refusal(app, command, is_inline=True) for piece, command in suggested.items()}
+    _none([f"{piece.where}: {piece.text!r}: {why}" for piece, why in refused.items() if why])
 
 
 def test_every_make_target_shown_is_there() -> None:
