@@ -5,7 +5,9 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from importlib.metadata import distribution
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, cast
 
@@ -55,6 +57,22 @@ def _commands_of(app: cyclopts.App, path: tuple[str, ...]) -> Iterator[tuple[tup
 
 def _told_in_guides() -> str:
     return " ".join(" ".join(path.read_text().split()) for path in sorted(GUIDES.glob("*.md")))
+
+
+def test_the_base_install_has_the_size_that_is_told() -> None:
+    page = ROOT / "docs" / "decisions" / "0004-locked-dependencies.md"
+    told = re.search(r"distributions have (\d+) MB", page.read_text())
+    assert told, f"{page.relative_to(ROOT)}:1: tells no size"
+    lock = (ROOT / "requirements" / "base.txt").read_text()
+    megabytes = sum(map(_size, re.findall(r"^([A-Za-z0-9][\w.-]*)", lock, re.MULTILINE))) / 1e6
+    assert megabytes <= 700
+    assert abs(megabytes - int(told[1])) < 30, f"{page.relative_to(ROOT)}:1: tells {told[1]} MB; it is {megabytes:.0f}"
+
+
+def _size(name: str) -> int:
+    """Bytes of an installed distribution, without bytecode."""
+    found = [Path(str(file.locate())) for file in distribution(name).files or () if file.suffix != ".pyc"]
+    return sum(path.stat().st_size for path in found if path.is_file())
 
 
 def test_every_setting_is_told_with_its_default_and_meaning() -> None:
