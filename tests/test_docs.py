@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import distribution
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, cast
@@ -27,7 +28,7 @@ from rondel.prompts.schemas import PromptIn
 from rondel.releases.bundle import read_plan, read_release
 from rondel.settings import described
 from rondel.training.rules import read_recipe
-from tests.pages import ROOT, Piece, arguments, blocks, commands, headings, links, pages
+from tests.pages import ROOT, Piece, arguments, blocks, commands, headings, inline, links, pages
 
 GUIDES = ROOT / "docs" / "guide"
 GUIDE_OF = {"telemetry": "traces", "registry": "models", "experiments": "training"}
@@ -206,6 +207,46 @@ def test_every_make_target_shown_is_there() -> None:
     shown = [(piece, word) for piece in _all(commands, "make") for word in piece.text.split()[1:2]]
     assert shown
     _none([f"{piece.where}: there is no 'make {word}'" for piece, word in shown if word not in there])
+
+
+SHOWN_PATH = re.compile(r"^([A-Z|]+) (/api/v1/[^?]*)")
+
+
+def _routes() -> set[tuple[str, str]]:
+    """Method and path of every route of the API, read from the decorators."""
+    found = {("GET", "/api/v1/status"), ("GET", "/api/openapi.json")}
+    for path in (ROOT / "src" / "rondel").glob("*/api.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        keywords = [word for call in calls if ast.unparse(call.func) == "APIRouter" for word in call.keywords]
+        prefixes = [str(ast.literal_eval(word.value)) for word in keywords if word.arg == "prefix"] or [""]
+        for call in calls:
+            method = call.func.attr.upper() if isinstance(call.func, ast.Attribute) else ""
+            if method in {"GET", "POST", "PUT", "DELETE"} and ast.unparse(call.func).startswith("router."):
+                found |= {(method, prefix + str(ast.literal_eval(call.args[0]))) for prefix in prefixes}
+    return found
+
+
+def _shown_paths(text: str) -> Iterator[tuple[str, str]]:
+    """What `GET|POST /api/v1/x-{a,b}` names: each method with each path."""
+    if found := SHOWN_PATH.match(text):
+        parts = re.split(r"\{([^{}]*,[^{}]*)\}", found[2].rstrip("/"))
+        paths = ["".join(words) for words in product(*(part.split(",") for part in parts))]
+        yield from product(found[1].split("|"), paths)
+
+
+def _is_route(method: str, path: str) -> bool:
+    shown = re.sub(r"\{[^}]*\}", "X", path)
+    patterns = [re.sub(r"\\\{[^}]*:path\\\}", ".+", re.escape(known)) for verb, known in ROUTES if verb == method]
+    return any(re.fullmatch(re.sub(r"\\\{[^}]*\\\}", "[^/]+", pattern), shown) for pattern in patterns)
+
+
+ROUTES = _routes()
+
+
+def test_every_path_of_the_api_shown_is_there() -> None:
+    shown = [(piece.where, *one) for piece in _all(inline) for one in _shown_paths(piece.text)]
+    assert len(shown) > 80
+    _none([f"{where}: there is no {method} {path}" for where, method, path in shown if not _is_route(method, path)])
 
 
 PYTHON = [piece for piece in _all(blocks) if piece.language in {"python", "py"}]
