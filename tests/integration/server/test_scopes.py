@@ -123,5 +123,10 @@ def test_a_key_of_another_project_finds_and_changes_nothing(running: RealStack) 
 
     changing = {"/api/v1/audit", audit_path, "/api/v1/status", "/api/v1/gateway"}
     again = _known(running, running.http)
-    moving = {path for path in owners if re.search(r"traces|evaluation|job|run", path)} | changing
+    moving = {
+        path for path in owners if re.search(r"traces|evaluation|job|run|monitors|incidents|alerts", path)
+    } | changing
     assert {p: again[p] for p in again if p not in moving} == {p: owners[p] for p in owners if p not in moving}
+    # A monitor is looked at now and then, also while this test runs: it is the same one, and says what it then saw.
+    kept = [[(one["id"], one["limit"]) for one in json.loads(said["/api/v1/monitors"])] for said in (owners, again)]
+    assert kept[0] == kept[1]
