@@ -48,7 +48,8 @@ def test_the_schema_is_derived_and_nulls_are_allowed_where_they_occur() -> None:
     assert set(properties["intent"]["enum"]) == INTENTS
     assert None in properties["product"]["enum"]
     assert "enum" not in properties["order"]
-    assert task.is_object
+    assert task.first_prompt["response_schema"] == task.schema
+    assert "response_schema" not in task.plain_prompt
 
 
 def test_labels_that_are_texts_make_a_task_of_choices(tmp_path: Path) -> None:
@@ -57,7 +58,7 @@ def test_labels_that_are_texts_make_a_task_of_choices(tmp_path: Path) -> None:
         "".join(json.dumps({"input": f"text {n}", "expected": f"label {n % 4}"}) + "\n" for n in range(200))
     )
     task = load(path, traffic=240)
-    assert not task.is_object
+    assert task.first_prompt["response_schema"]["enum"] == [f"label {n}" for n in range(4)]
     assert "label 3" in task.instruction
     assert len(task.traffic) == 133
 
