@@ -343,7 +343,7 @@ def _component(name: str, kind: ComponentKind, content: object, find: Find) -> C
         return Component(name, kind, part.ref, part.digest, part.value)
     value = {"tools": content} if kind is ComponentKind.TOOLS else cast("JsonObject", content)
     digest = content_digest(kind, value)
-    return Component(name, kind, f"in place, {digest[:8]}", digest, value)
+    return Component(name, kind, f"own {kind.value.replace('_', ' ')} {digest[:8]}", digest, value)
 
 
 def _guardrail(call: str, item: object, find: Find, *, is_single: bool) -> Component:

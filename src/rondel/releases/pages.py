@@ -1,18 +1,18 @@
 """What the pages Releases, Release and Trace show of releases: the list, the stage line, the limits, the ribbon."""
 
-import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from rondel.governance.models import Approval, CheckState, Decision, GateVerdict
+from rondel.governance.models import Approval, ApprovalVerdict, CheckState, Decision, GateVerdict
+from rondel.identity.models import Role as Right
+from rondel.identity.rules import may
 from rondel.money import NANO
+from rondel.releases.changes import Change, Part, changes, parts
 from rondel.releases.models import (
     Choice,
-    Component,
     ComponentKind,
     Look,
     Measure,
@@ -26,19 +26,6 @@ from rondel.releases.models import (
     Unit,
     Verdict,
 )
-
-TITLES = {
-    ComponentKind.MODEL: "Model",
-    ComponentKind.ADAPTER: "Adapter",
-    ComponentKind.PROMPT: "Prompt",
-    ComponentKind.PARAMETERS: "Parameters",
-    ComponentKind.GUARDRAIL: "Guardrail",
-    ComponentKind.TOOLS: "Tools",
-    ComponentKind.RESPONSE_SCHEMA: "Response schema",
-    ComponentKind.RETRIEVER: "Retriever",
-    ComponentKind.INDEX: "Index",
-    ComponentKind.CODE: "Code",
-}
 
 DONE = (Stage.LIVE, Stage.RETIRED)
 
@@ -86,17 +73,6 @@ class MeasureLine(NamedTuple):
     is_relative: bool
 
 
-class Change(NamedTuple):
-    """What is other than in the release it is compared with; `was` is empty for something new."""
-
-    title: str
-    icon: str
-    was: str
-    now: str
-    lines: tuple[tuple[str, str], ...]
-    """A line diff of prompts and the like: ("+" | "-" | " ", text)."""
-
-
 class Point(NamedTuple):
     """One look at the difference in quality, as it was then."""
 
@@ -136,7 +112,10 @@ class MoveLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A button and the public API route it posts to. `ask` is a sentence to confirm, `field` a word asked for."""
+    """A button and the public API route it posts to. `ask` is a sentence to confirm, `field` a word asked for.
+
+    `right` is what the route asks of the caller: nobody is shown a button that would refuse them.
+    """
 
     title: str
     method: str
@@ -145,6 +124,7 @@ class Action:
     ask: str = ""
     field: str = ""
     body: str = "{}"
+    right: Right = Right.DEVELOPER
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +162,19 @@ class ReleasePage:
     actions: tuple[Action, ...]
     sequence: Sequence95 | None
     measures: tuple[MeasureLine, ...]
+    is_running: bool
+    is_unseen: bool
     candidate_word: str
     changes: tuple[Change, ...]
     losses: tuple[LossLine, ...]
     checks: tuple[CheckLine, ...]
     gate_reason: str
+    overridden: str
     approvals: tuple[tuple[str, str, datetime, str], ...]
     untouched: str
     verdict_reason: str
     moves: tuple[MoveLine, ...]
-    components: tuple[tuple[str, str, str, object], ...]
+    components: tuple[Part, ...]
     policy: str
     now: datetime
 
@@ -208,6 +191,7 @@ class ReleaseFacts:
     verdict: Verdict | None = None
     approvals: Sequence[Approval] = ()
     approvals_needed: int = 1
+    approval: ApprovalVerdict | None = None
     losses: Sequence[LossLine] = ()
 
     def with_losses(self, losses: Sequence[LossLine]) -> "ReleaseFacts":
@@ -215,8 +199,8 @@ class ReleaseFacts:
         return replace(self, losses=losses)
 
 
-def release_page(facts: ReleaseFacts, *, now: datetime) -> ReleasePage:
-    """The page from what is stored. `rollout` is the release's own, the latest."""
+def release_page(facts: ReleaseFacts, *, now: datetime, right: Right = Right.ADMIN) -> ReleasePage:
+    """The page from what is stored, for a reader who holds `right`. `rollout` is the release's own, the latest."""
     release, rollout = facts.release, facts.rollout
     running = rollout is not None and rollout.ended_at is None
     tag, style = _tag(release, rollout if running else None)
@@ -234,19 +218,22 @@ def release_page(facts: ReleaseFacts, *, now: datetime) -> ReleasePage:
         note=release.note,
         digest=release.digest,
         steps=_steps(facts),
-        actions=_actions(release, rollout if running else None),
+        actions=tuple(action for action in _actions(facts) if may(right, action.right)),
         sequence=_sequence(facts),
-        measures=tuple(_measure_line(measure) for measure in facts.verdict.measures) if facts.verdict else (),
+        measures=_measure_lines(facts.verdict, is_running=running),
+        is_running=running,
+        is_unseen=not any(measure.n for measure in facts.verdict.measures) if facts.verdict else True,
         candidate_word="Shadow" if rollout and rollout.role is Role.SHADOW else "Canary",
         changes=changes(facts.baseline, release),
         losses=tuple(facts.losses),
         checks=_checks(release.gate),
-        gate_reason=release.gate.reason if release.gate else "",
+        gate_reason=_gate_says(release.gate),
+        overridden=_overridden(facts),
         approvals=tuple((a.approver_name, a.decision.value, a.at, a.comment) for a in facts.approvals),
         untouched=_untouched(facts),
         verdict_reason=facts.verdict.reason if facts.verdict else (facts.looks[-1].reason if facts.looks else ""),
         moves=tuple(MoveLine(m.at, m.moved_to.value, m.reason, m.actor) for m in reversed(facts.moves)),
-        components=tuple((c.name, TITLES[c.kind], c.ref, c.value) for c in release.components),
+        components=parts(release),
         policy=release.policy,
         now=now,
     )
@@ -260,37 +247,43 @@ def _tag(release: Release, rollout: Rollout | None) -> tuple[str, str]:
     return release.stage.value, style.get(release.stage, "")
 
 
-def _actions(release: Release, rollout: Rollout | None) -> tuple[Action, ...]:
+def _actions(facts: ReleaseFacts) -> tuple[Action, ...]:
+    release, rollout = facts.release, facts.rollout
     at = f"/api/v1/releases/{release.id}"
-    evidence = Action("Evidence", "GET", f"{at}/evidence")
-    approve = Action("Approve", "POST", f"{at}/approve", "pri", field="comment")
-    by_stage = {
-        Stage.DRAFT: (Action("Judge the gate", "POST", f"{at}/gate", "pri"),),
-        Stage.GATE: (Action("Judge the gate", "POST", f"{at}/gate", "pri"),),
-        Stage.REFUSED: (Action("Judge the gate again", "POST", f"{at}/gate", "pri"),),
-        Stage.APPROVAL: (
-            Action("Refuse", "POST", f"{at}/approve", "risk", field="comment", body='{"decision": "refused"}'),
-            Action("Start shadow", "POST", f"{at}/shadow"),
-            Action("Start canary", "POST", f"{at}/canary"),
-            approve,
-        ),
-        Stage.LIVE: (
-            Action("Roll back", "POST", f"{at}/rollback", "risk", ask="Send all traffic back?", field="reason"),
-        ),
-    }
-    if rollout is None:
-        return (evidence, *by_stage.get(release.stage, ()))
+    evidence = Action("Evidence", "GET", f"{at}/evidence", right=Right.VIEWER)
     roll_back = Action("Roll back", "POST", f"{at}/rollback", "risk", ask="Send all traffic back?", field="reason")
+    promote = Action("Promote", "POST", f"{at}/promote", "pri", "Send all traffic to it now?", right=Right.APPROVER)
+    if rollout is None or rollout.ended_at is not None:
+        judge = Action("Judge the gate", "POST", f"{at}/gate", "pri")
+        by_stage = {
+            Stage.DRAFT: (judge,),
+            Stage.GATE: (judge,),
+            Stage.REFUSED: (replace(judge, title="Judge the gate again"),),
+            Stage.APPROVAL: _approvals(facts, at, promote),
+            Stage.LIVE: (roll_back,),
+        }
+        return (evidence, *by_stage.get(release.stage, ()))
     held = rollout.state is RolloutState.HELD
     hold = Action("Go on", "POST", f"{at}/resume") if held else Action("Hold", "POST", f"{at}/hold", field="reason")
-    if rollout.role is Role.SHADOW:
-        return evidence, hold, roll_back, Action("Start canary", "POST", f"{at}/canary", "pri")
-    return (
-        evidence,
-        hold,
-        roll_back,
-        Action("Promote", "POST", f"{at}/promote", "pri", ask="Send all traffic to it now?"),
-    )
+    last = Action("Start canary", "POST", f"{at}/canary", "pri") if rollout.role is Role.SHADOW else promote
+    return evidence, hold, roll_back, last
+
+
+def _approvals(facts: ReleaseFacts, at: str, promote: Action) -> tuple[Action, ...]:
+    """To approve while approvals are missing, then to start: the first release of a route has nothing to go beside."""
+    refused = '{"decision": "refused"}'
+    refuse = Action("Refuse", "POST", f"{at}/approve", "risk", field="comment", body=refused, right=Right.APPROVER)
+    if facts.approval is None or not facts.approval.granted:
+        return refuse, Action("Approve", "POST", f"{at}/approve", "pri", field="comment", right=Right.APPROVER)
+    if facts.baseline is None:
+        return refuse, promote
+    return refuse, Action("Start shadow", "POST", f"{at}/shadow"), Action("Start canary", "POST", f"{at}/canary", "pri")
+
+
+def _given(facts: ReleaseFacts) -> list[Approval]:
+    """The approvals that count: of those who approved, the ones that the verdict names."""
+    counted = facts.approval.by if facts.approval else ()
+    return [one for one in facts.approvals if one.decision is Decision.APPROVED and one.approver_name in counted]
 
 
 def _steps(facts: ReleaseFacts) -> tuple[Step, ...]:
@@ -330,7 +323,7 @@ def _gate_step(release: Release, gate: GateVerdict | None, entered: Mapping[Stag
 
 
 def _approval_step(facts: ReleaseFacts) -> Step:
-    given = [approval for approval in facts.approvals if approval.decision is Decision.APPROVED]
+    given = _given(facts)
     names = ", ".join(dict.fromkeys(approval.approver_name for approval in given))
     beyond = facts.rollout is not None or facts.release.stage in {*DONE, Stage.SHADOW, Stage.CANARY}
     if beyond:
@@ -358,7 +351,7 @@ def _rollout_steps(
         copies = last.n_canary if last and in_shadow else rollout.plan.shadow_n
         share = min(copies / rollout.plan.shadow_n, 1.0) if rollout.plan.shadow_n else 1.0
         mark = here if in_shadow else Mark.DONE
-        found.append(Step("Shadow", f"{copies:,} of {rollout.plan.shadow_n:,} copies", shadow.at, mark, share))
+        found.append(Step("Shadow", _of(copies, rollout.plan.shadow_n, "copies"), shadow.at, mark, share))
     promoted = facts.release.stage in DONE
     for index, weight in enumerate(ladder):
         title = f"{100 * weight:g} %"
@@ -371,11 +364,16 @@ def _rollout_steps(
         count = max((look.n_canary for look in seen), default=before) - before
         if index < rollout.step or promoted:
             at = seen[0].at if seen else rollout.started_at
-            found.append(Step(title, f"{count:,} answers, held", at, Mark.DONE, 0))
+            found.append(Step(title, f"{count:,} answers, limits held", at, Mark.DONE, 0))
         else:
             share = min(count / rollout.plan.step_n, 1.0) if rollout.plan.step_n else 1.0
-            found.append(Step(title, f"{count:,} of {rollout.plan.step_n:,} answers", rollout.step_at, here, share))
+            found.append(Step(title, _of(count, rollout.plan.step_n, "answers"), rollout.step_at, here, share))
     return found
+
+
+def _of(count: int, needed: int, what: str) -> str:
+    """`9 of 15 answers`; the number needed is no longer news once it is reached."""
+    return f"{count:,} of {needed:,} {what}" if count < needed else f"{count:,} {what}"
 
 
 def _sequence(facts: ReleaseFacts) -> Sequence95 | None:
@@ -421,7 +419,13 @@ _WORDS = {
 _MARKS = {State.BETTER: "ok", State.PASS: "ok", State.WATCH: "warn", State.BROKEN: "error", State.SHOWN: "off"}
 
 
-def _measure_line(measure: Measure) -> MeasureLine:
+def _measure_lines(verdict: Verdict | None, *, is_running: bool) -> tuple[MeasureLine, ...]:
+    return tuple(_measure_line(measure, is_running=is_running) for measure in verdict.measures) if verdict else ()
+
+
+def _measure_line(measure: Measure, *, is_running: bool) -> MeasureLine:
+    """One row; what was still to be watched when the rollout ended stays open."""
+    is_open = measure.state is State.WATCH and not is_running
     relative = measure.unit in {Unit.MILLISECONDS, Unit.NANO_USD}
     money = measure.unit is Unit.NANO_USD
     reach = max(abs(measure.low), abs(measure.high), abs(measure.difference), measure.limit or 0.0)
@@ -436,8 +440,8 @@ def _measure_line(measure: Measure) -> MeasureLine:
         n=measure.n,
         span=min(1.15 * reach, 1.0) or 1.0,
         limit=_limit(measure, relative=relative),
-        state=_MARKS[measure.state],
-        word=_WORDS[measure.state],
+        state="off" if is_open else _MARKS[measure.state],
+        word="Open" if is_open else _WORDS[measure.state],
         sentence=measure.sentence,
         is_relative=relative,
     )
@@ -479,45 +483,29 @@ def _untouched(facts: ReleaseFacts) -> str:
 
 def _checks(gate: GateVerdict | None) -> tuple[CheckLine, ...]:
     marks = {CheckState.PASSED: "ok", CheckState.FAILED: "error", CheckState.MISSING: "run", CheckState.SKIPPED: "off"}
-    return tuple(CheckLine(marks[c.state], c.requirement.evidence, c.reason) for c in gate.checks) if gate else ()
-
-
-def changes(before: Release | None, after: Release) -> tuple[Change, ...]:
-    """What is other in `after`, component by component; everything, when there is nothing before."""
-    old = {component.name: component for component in before.components} if before else {}
-    found: list[Change] = []
-    for component in after.components:
-        was = old.pop(component.name, None)
-        if was is not None and was.digest == component.digest:
-            continue
-        found.append(
-            Change(
-                TITLES[component.kind],
-                _icon(component.kind),
-                was.ref if was else "",
-                component.ref,
-                _diff(was, component) if was else (),
-            )
-        )
-    found += [Change(TITLES[gone.kind], _icon(gone.kind), gone.ref, "removed", ()) for gone in old.values()]
+    found: list[CheckLine] = []
+    for check in gate.checks if gate else ():
+        name = check.requirement.evidence
+        found.append(CheckLine(marks[check.state], name, check.reason.removeprefix(name).removeprefix(":").strip()))
     return tuple(found)
 
 
-def _icon(kind: ComponentKind) -> str:
-    icons = {ComponentKind.PROMPT: "prompt", ComponentKind.GUARDRAIL: "audit", ComponentKind.MODEL: "model"}
-    return icons.get(kind, "model" if kind is ComponentKind.ADAPTER else "evidence")
+def _gate_says(gate: GateVerdict | None) -> str:
+    """How many checks passed; each says for itself why."""
+    if gate is None:
+        return ""
+    judged = [check for check in gate.checks if check.state is not CheckState.SKIPPED]
+    passed = sum(check.state is CheckState.PASSED for check in judged)
+    return f"{passed} of {len(judged)} checks passed"
 
 
-def _diff(was: Component, now: Component) -> tuple[tuple[str, str], ...]:
-    old, new = _lines(was.value), _lines(now.value)
-    if old == new:
-        return ()
-    lines = list(difflib.unified_diff(old, new, lineterm="", n=1))[2:]
-    return tuple((line[:1], line[1:]) for line in lines if not line.startswith("@@"))[:80]
-
-
-def _lines(value: Mapping[str, object]) -> list[str]:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=str).replace("\\n", "\n").splitlines()
+def _overridden(facts: ReleaseFacts) -> str:
+    """Who let it pass all the same, and the reason that was written; empty when nobody did."""
+    gate = facts.release.gate
+    if gate is None or not gate.overridden:
+        return ""
+    by = next((move.actor for move in reversed(facts.moves) if move.moved_to is Stage.APPROVAL), "")
+    return f"Overridden{f' by {by}' if by else ''}: {gate.overridden}"
 
 
 class ReleaseLine(NamedTuple):

@@ -25,8 +25,10 @@ from rondel.web.services import ConsoleServices
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
 RECENT = timedelta(minutes=5)
+RECENT_RELEASES = 6
 
-STATION = {Stage.DRAFT: 4, Stage.GATE: 4, Stage.REFUSED: 4, Stage.APPROVAL: 5, Stage.SHADOW: 6, Stage.CANARY: 6}
+STATIONS = 8
+STATION = {Stage.DRAFT: 4, Stage.GATE: 4, Stage.APPROVAL: 5, Stage.SHADOW: 6, Stage.CANARY: 6}
 """How many of the eight stations a release has reached at each stage of its way."""
 
 
@@ -61,8 +63,8 @@ class Need(NamedTuple):
     href: str
 
 
-class UnderWay(NamedTuple):
-    """A change on its way; `stage` counts the eight stations it has reached."""
+class Course(NamedTuple):
+    """A change and how far it came: `stage` counts the eight stations it has reached."""
 
     title: str
     note: str
@@ -78,7 +80,8 @@ class LoopPage:
     stages: tuple[LoopStage, ...]
     goals: tuple[Goal, ...]
     needs: tuple[Need, ...]
-    changes: tuple[UnderWay, ...]
+    changes: tuple[Course, ...]
+    ended: tuple[Course, ...] = ()
     start_command: str = "rondel demo"
 
 
@@ -137,7 +140,8 @@ def read(services: ConsoleServices, scope: Scope) -> LoopPage:
             _traces(facts),
         )
         goals = (*_goals(facts), _trace_to_release(services, tx, scope, facts))
-    return LoopPage(stages, goals, tuple(_needs(facts)), tuple(_changes(facts)))
+    command = "rondel release create release.yaml" if facts.releases else "rondel demo"
+    return LoopPage(stages, goals, tuple(_needs(facts)), tuple(_changes(facts)), tuple(_ended(facts)), command)
 
 
 def _problems(services: ConsoleServices, scope: Scope) -> list[str]:
@@ -159,7 +163,8 @@ def _datasets(services: ConsoleServices, tx: Tx, scope: Scope) -> LoopStage:
         return LoopStage("dataset", "Datasets", "/datasets", "0", "no dataset yet", "", "off")
     newest = services.datasets.get(tx, scope, max(found, key=lambda dataset: dataset.created_at).name)
     note = f"{newest.name} v{newest.number}, {plural(len(found), 'dataset')}"
-    what = "examples, from traces" if newest.origin.value == "traces" else "examples"
+    first = services.datasets.versions(tx, scope, newest.name)[-1]
+    what = "examples, from traces" if "traces" in {first.origin.value, newest.origin.value} else "examples"
     return LoopStage("dataset", "Datasets", f"/datasets/{newest.name}", number(newest.size), what, note, "ok")
 
 
@@ -174,18 +179,19 @@ def _prompts(services: ConsoleServices, tx: Tx, scope: Scope, now: datetime) -> 
 
 
 def _training(runs: Sequence[Run], now: datetime) -> LoopStage:
-    made = [run for run in runs if run.kind in {RunKind.TRAINING, RunKind.PROMPT, RunKind.COMPRESSION}]
-    if not made:
+    making = [run for run in runs if run.kind in {RunKind.TRAINING, RunKind.PROMPT, RunKind.COMPRESSION}]
+    if not making:
         return LoopStage("training", "Training", "/experiments?kind=training", "0", "no run yet", "", "off")
-    run = made[0]
+    run = making[0]
     at = f"/experiments/{run.id}"
     if run.state is RunState.RUNNING:
         took = span_of_time((now - run.started_at).total_seconds())
         return LoopStage("training", "Training", at, took, "under way", run.name, "run")
     marks = {RunState.FINISHED: "ok", RunState.FAILED: "error"}
     took = span_of_time(run.seconds)
+    made = f"{run.name}, from {run.data_version}" if run.data_version else run.name
     return LoopStage(
-        "training", "Training", at, took, f"{run.kind.value} {run.state.value}", run.name, marks.get(run.state, "off")
+        "training", "Training", at, took, f"{run.kind.value} run {run.state.value}", made, marks.get(run.state, "off")
     )
 
 
@@ -233,8 +239,8 @@ def _releases(facts: Facts) -> LoopStage:
 def _gateway(services: ConsoleServices, tx: Tx, scope: Scope, facts: Facts) -> LoopStage:
     routes = services.gateways.routes(tx, scope)
     rate = facts.recent.count / RECENT.total_seconds()
-    figure = f"{rate:.1f}" if rate >= 1 or not facts.recent.count else f"{60 * rate:.1f}"
-    what = "requests a second" if rate >= 1 or not facts.recent.count else "requests a minute"
+    figure = f"{rate:.1f}" if rate >= 1 else f"{60 * rate:.1f}" if facts.recent.count else "0"
+    what = "requests a second" if rate >= 1 else "requests a minute"
     state = "error" if facts.problems else "ok" if routes else "off"
     note = facts.problems[0] if facts.problems else plural(len(routes), "route")
     return LoopStage("route", "Gateway", "/gateway", figure, what, note, state)
@@ -267,19 +273,19 @@ def _goals(facts: Facts) -> list[Goal]:
             "Availability, 30 d",
             percent(1 - month.error_rate, 2) if month.count else "–",
             _limit(errors, percent(1 - errors.limit, 2) if errors else ""),
-            _is_firing(errors),
+            _is_missed(errors, month.error_rate if month.count else None),
         ),
         Goal(
             "p95 latency, 30 d",
             duration(month.p95_ms),
             _limit(slow, duration(slow.limit) if slow else ""),
-            _is_firing(slow),
+            _is_missed(slow, month.p95_ms),
         ),
         Goal(
             "Cost per 1,000 answers",
             usd(cost),
             _limit(dear, usd(round(1000 * dear.limit)) if dear else ""),
-            _is_firing(dear),
+            _is_missed(dear, None if cost is None else cost / 1000),
         ),
     ]
 
@@ -288,18 +294,24 @@ def _limit(monitor: Monitor | None, said: str) -> str:
     return f"goal {said}" if monitor else "no monitor set"
 
 
-def _is_firing(monitor: Monitor | None) -> bool:
-    return monitor is not None and monitor.state is State.FIRING
+def _is_missed(monitor: Monitor | None, value: float | None) -> bool:
+    """Whether the figure shown is beyond the limit beside it, or the monitor fires now."""
+    return monitor is not None and (monitor.state is State.FIRING or (value is not None and value > monitor.limit))
 
 
 def _trace_to_release(services: ConsoleServices, tx: Tx, scope: Scope, facts: Facts) -> Goal:
-    """From the data that a release was made of to the moment it went live: the newest one, and the one before."""
+    """From the data that a release was made of to the moment it went live: the newest one, and the one before.
+
+    A release that was made of no data (the first of a route, a prompt written by hand) has no such time.
+    """
     gone_live = sorted(
         (r for r in facts.releases if r.stage in {Stage.LIVE, Stage.RETIRED}), key=lambda r: r.created_at
     )
-    took = [found for release in gone_live[-2:] if (found := _time_to_live(services, tx, scope, release)) is not None]
+    times = (_time_to_live(services, tx, scope, release) for release in gone_live[-RECENT_RELEASES:])
+    took = [time for time in times if time is not None]
     if not took:
-        return Goal("Trace to release", "–", "nothing is live yet", is_missed=False)
+        note = "none made from traces yet" if gone_live else "nothing is live yet"
+        return Goal("Trace to release", "–", note, is_missed=False)
     note = f"was {span_of_time(took[-2])}" if len(took) > 1 else "the first one"
     return Goal("Trace to release", span_of_time(took[-1]), note, len(took) > 1 and took[-1] > 2 * took[-2])
 
@@ -308,14 +320,15 @@ def _time_to_live(services: ConsoleServices, tx: Tx, scope: Scope, release: Rele
     live = next((move for move in services.releases.moves(tx, scope, release) if move.moved_to is Stage.LIVE), None)
     if live is None:
         return None
-    begin = release.created_at
+    begins: list[datetime] = []
     for origin in services.lineages.of(tx, scope, release.id):
         if origin.kind == "dataset" and origin.id:
             try:
-                begin = min(begin, services.datasets.get(tx, scope, origin.id).created_at)
+                begins.append(services.datasets.get(tx, scope, origin.id).created_at)
             except NotFound:
                 continue
-    return (live.at - begin).total_seconds()
+    before = [begin for begin in begins if begin < release.created_at]
+    return (live.at - min(before)).total_seconds() if before else None
 
 
 def _needs(facts: Facts) -> list[Need]:
@@ -371,28 +384,17 @@ def _needs(facts: Facts) -> list[Need]:
     return found[:8]
 
 
-def _changes(facts: Facts) -> list[UnderWay]:
+def _changes(facts: Facts) -> list[Course]:
+    """What is on its way now."""
     rollouts = {rollout.release_id: rollout for rollout in facts.rollouts}
-    found: list[UnderWay] = []
+    found: list[Course] = []
     for release in facts.releases:
-        is_new = release.stage is not Stage.REFUSED or facts.now - release.moved_at <= WEEK
-        if release.stage in STATION and is_new:
+        if release.stage in STATION:
             rollout = rollouts.get(release.id)
-            note = f"{release.stage.value} {percent(rollout.weight, 0)}" if rollout else release.stage.value
-            failing = release.stage is Stage.REFUSED
-            if failing and release.gate:
-                note = f"gate not passed: {release.gate.reason}"
-            found.append(
-                UnderWay(
-                    release.note or release.name,
-                    f"{release.name} {note}",
-                    STATION[release.stage],
-                    failing,
-                    f"/releases/{release.id}",
-                )
-            )
+            share = f" {percent(rollout.weight, 0)}" if rollout else ""
+            found.append(_course(release, f"{release.stage.value}{share}", STATION[release.stage]))
     found += [
-        UnderWay(
+        Course(
             run.name,
             f"{run.kind.value} under way",
             4 if run.kind is RunKind.EVALUATION else 3,
@@ -403,3 +405,25 @@ def _changes(facts: Facts) -> list[UnderWay]:
         if run.state is RunState.RUNNING
     ]
     return found[:8]
+
+
+def _ended(facts: Facts) -> list[Course]:
+    """What arrived or was stopped within a week, newest first."""
+    found: list[Course] = []
+    for release in sorted(facts.releases, key=lambda release: release.moved_at, reverse=True):
+        since = f"{span_of_time((facts.now - release.moved_at).total_seconds())} ago"
+        if facts.now - release.moved_at > WEEK:
+            break
+        if release.stage is Stage.LIVE:
+            found.append(_course(release, f"live on {release.route}, {since}", STATIONS))
+        elif release.stage is Stage.ROLLED_BACK:
+            found.append(_course(release, f"rolled back, {since}", 6, is_failing=True))
+        elif release.stage is Stage.REFUSED:
+            said = release.gate.reason if release.gate and not release.gate.passed else "by an approver"
+            found.append(_course(release, f"refused: {said}", 4, is_failing=True))
+    return found[:4]
+
+
+def _course(release: Release, note: str, stage: int, *, is_failing: bool = False) -> Course:
+    title = release.note or release.name
+    return Course(title, f"{release.name} {note}", stage, is_failing, f"/releases/{release.id}")

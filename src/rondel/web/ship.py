@@ -58,7 +58,7 @@ def _add_releases(router: APIRouter, console: Console) -> None:
     @router.get("/releases/{ref}")
     def release(request: Request, ref: str, caller: Annotated[Caller, signed_in]) -> Response:
         facts = read_release(console, caller.scope, ref)
-        view = release_page(facts, now=services.clock.now())
+        view = release_page(facts, now=services.clock.now(), right=caller.actor.role)
         return console.show(
             request, caller, "releases/release.html", view, current="Releases", title=facts.release.name
         )
@@ -82,6 +82,7 @@ def read_release(console: Console, scope: Scope, ref: str) -> ReleaseFacts:
             verdict=releases.verdict(tx, scope, rollout) if rollout else None,
             approvals=releases.approvals(tx, scope, release),
             approvals_needed=policy.approvals_needed,
+            approval=releases.approval(tx, scope, release),
         )
     return facts.with_losses(_losses(console, scope, worst))
 

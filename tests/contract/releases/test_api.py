@@ -132,7 +132,7 @@ def test_a_release_goes_live_in_two_names_and_back(connect: Connect) -> None:
     whole = ada.get("/api/v1/releases/v2")
     assert whole["verdict"]["choice"] == "continue"
     assert whole["rollout"]["weight"] == 0.1
-    assert ada.get("/api/v1/releases/v2/changes")[0]["sentence"].startswith("none → in place")
+    assert ada.get("/api/v1/releases/v2/changes")[0]["sentence"].startswith("none → own parameters")
     assert ada.get("/api/v1/releases/v2/size", expected_effect=-0.3)["canary_answers"] > 0
     assert ada.post("/api/v1/releases/v2/check")["choice"] == "continue"
     assert [one["kind"] for one in ada.get("/api/v1/releases/v2/lineage")] == ["model", "eval", "approval", "release"]

@@ -7,7 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from rondel.governance.models import Approval, Bound, Check, CheckState, Decision, GateVerdict, Requirement
+from rondel.governance.models import (
+    Approval,
+    ApprovalVerdict,
+    Bound,
+    Check,
+    CheckState,
+    Decision,
+    GateVerdict,
+    Requirement,
+)
 from rondel.money import NANO
 from rondel.releases.models import (
     Choice,
@@ -50,7 +59,7 @@ from rondel.telemetry.models import (
     Trace,
     TraceRow,
 )
-from rondel.web.loop import Goal, LoopPage, LoopStage, Need, UnderWay
+from rondel.web.loop import Course, Goal, LoopPage, LoopStage, Need
 from rondel.web.shell import LiveRelease, Shell, with_counts
 
 T = TypeVar("T")
@@ -507,6 +516,7 @@ def release_facts(
         verdict=Verdict(
             Choice.CONTINUE, text or "Goes on at 20 %, waits for 300 more canary answers", measures, 3600, 900
         ),
+        approval=ApprovalVerdict(granted=True, reason="approved", by=(text or "M. Okafor", text or "S. Lind")),
         approvals=[
             Approval(
                 "ap1",
@@ -564,9 +574,9 @@ LOOP = LoopPage(
         ),
     ),
     changes=(
-        UnderWay("Fewer promised dates", "support-v15 canary", 6, False, "/releases/rel_15"),
-        UnderWay("Refund agent: fewer turns", "run 0194 training", 3, False, "/experiments/run_1"),
-        UnderWay("Distil judge to 1.7 B", "gate failing: agreement 0.81 < 0.85", 4, True, "/releases/rel_9"),
+        Course("Fewer promised dates", "support-v15 canary", 6, False, "/releases/rel_15"),
+        Course("Refund agent: fewer turns", "run 0194 training", 3, False, "/experiments/run_1"),
+        Course("Distil judge to 1.7 B", "gate failing: agreement 0.81 < 0.85", 4, True, "/releases/rel_9"),
     ),
 )
 
