@@ -69,7 +69,7 @@ def test_the_circle_closes_and_the_bad_release_is_rolled_back(turned: Turned) ->
     assert figures["requests"] >= 200
     assert figures["accuracy"]["candidate"] > figures["accuracy"]["base"]
     assert figures["difference"]["low"] > 0
-    assert [one["name"] for one in figures["stages"]][-3:] == ["bad release", "roll-back", "audit"]
+    assert [one["name"] for one in figures["stages"]][-4:] == ["bad release", "roll-back", "monitors", "audit"]
 
 
 def test_every_request_of_the_application_is_one_trace(turned: Turned) -> None:

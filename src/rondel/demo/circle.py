@@ -10,6 +10,8 @@ from rondel.demo.improving import Candidate
 from rondel.demo.sender import Sent
 
 BASE = "base"
+MONITORS = (("errors", "error_rate", 0.05), ("inputs", "drift", 0.01))
+"""Name, kind, and limit: a share of errors, and for drift the rate of false alarms."""
 NOTICEABLE = -0.2
 """Points of score below which nobody would want to stay."""
 
@@ -45,6 +47,7 @@ class Circle:
         candidate = self._improve(base)
         closed = candidate is not None and self._release(candidate)
         rolled_back = closed and self._release_a_bad_one()
+        self._watch()
         verified = self._verify()
         self.figures |= {
             "closed": closed,
@@ -72,6 +75,8 @@ class Circle:
             house.api.post(f"/api/v1/releases/{BASE}/evidence", nothing)
             releasing.pass_gate(house, BASE)
             house.api.post(f"/api/v1/releases/{BASE}/promote", {})
+            for name, kind, limit in MONITORS:
+                house.api.post("/api/v1/monitors", {"name": name, "kind": kind, "route": ROUTE, "limit": limit})
             house.wait_for_route()
             stage.verdict, stage.figure = "live", f"{model['name']}@{model['number']}, prompt {prompt['ref']}"
         return str(made["id"])
@@ -139,6 +144,18 @@ class Circle:
         name = releasing.plant(self.house, self.bad)
         why = "Should it be worse by as much as would matter"
         return releasing.canary(self.house, name, "roll-back", effect=NOTICEABLE, why=why) == "rolled back"
+
+    def _watch(self) -> None:
+        """What the monitors of the route said meanwhile."""
+        house = self.house
+        why = "Errors over 5 % of a window, and inputs that are other than before (1 false alarm in 100 checks)."
+        with house.report.stage("monitors", why) as stage:
+            found = house.api.get("/api/v1/monitors")
+            for one in found:
+                house.report.say(f"{one['name']}: {one['sentence']}")
+            firing = [one["name"] for one in found if one["state"] == "firing"]
+            stage.verdict = f"{', '.join(firing)} firing" if firing else "quiet"
+            stage.figure = f"{len(house.api.get('/api/v1/incidents'))} incidents"
 
     def _verify(self) -> bool:
         """The audit log, read from its first entry to its signed head."""

@@ -10,8 +10,8 @@ from rondel.demo.house import DATA, EVALUATOR, MODEL, PROMPT, ROUTE, House, inte
 from rondel.demo.releasing import PLAN
 from rondel.demo.task import TEST_SHARE
 
-EXAMPLES, QUESTIONS = 8, 80
-"""Examples that the prompt shows, and questions that are spent on choosing them."""
+QUESTIONS = 80
+"""What is spent on choosing examples for the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,7 @@ def evaluate_plainly(house: House, data: str) -> None:
 
 def choose_examples(house: House, data: str) -> str:
     """A prompt version with examples of the train split, as a draft release; its name."""
-    why = (
-        f"{EXAMPLES} train examples for the prompt: several ways are tried with {QUESTIONS} questions, the best stays."
-    )
+    why = f"Train examples for the prompt: several choices are tried with {QUESTIONS} questions, the best stays."
     with house.report.stage("prompt candidate", why) as stage:
         recipe = {
             "trainer": "prompt_examples",
@@ -79,12 +77,12 @@ def choose_examples(house: House, data: str) -> str:
             "data": data,
             "base_prompt": f"{PROMPT}@1",
             "target": f"local/{MODEL}",
-            "options": {"sizes": [EXAMPLES], "budget": QUESTIONS},
+            "options": {"budget": QUESTIONS},
         }
         made = house.train(recipe)
         prompt = made["prompts"][0]["ref"]
         draft = {"name": "examples", "route": ROUTE, "model": f"local/{MODEL}", "prompt": prompt, "run": made["run_id"]}
-        house.api.post("/api/v1/releases", draft | {"rollout": PLAN, "note": f"{EXAMPLES} examples in the prompt."})
+        house.api.post("/api/v1/releases", draft | {"rollout": PLAN, "note": "Examples in the prompt."})
         stage.verdict = f"prompt {prompt}"
         stage.figure = f"{made['metrics']['validation_score']:.3f} on held-back train examples"
     return "examples"

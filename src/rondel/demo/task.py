@@ -1,7 +1,7 @@
 """The task of a demo: labelled messages, how they are shared out, and the schema of their answers."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -104,11 +104,8 @@ def _read(path: Path) -> list[Row]:
 
 
 def _instruction(schema: Mapping[str, Any]) -> str:
-    """What the first prompt says: plainly what to answer, as anyone's first version does."""
+    """What the first prompt says: plainly what to answer; which values there are is left to the schema."""
     if schema.get("type") != "object":
-        choices: Sequence[str] = schema.get("enum", ())
-        if choices:
-            return f"Answer the message with exactly one of: {', '.join(map(str, choices))}."
-        return "Answer the message."
+        return "Say which kind of message this is." if "enum" in schema else "Answer the message."
     names = ", ".join(schema.get("properties", {}))
     return f"Extract the fields {names} from the message as JSON."

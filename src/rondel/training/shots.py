@@ -2,16 +2,19 @@
 
 All pure. Measured with a 135M model on five-field extraction: examples as chat turns work, in one message they do not;
 the last examples are copied most, so an order that ends on typical answers is worth 20 points over one that does not.
+Labels: an example of each, written as the schema makes the model write it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import NamedTuple
 
+import msgspec
+
 from rondel.chat import Message
 from rondel.datasets.models import Example, is_object
-from rondel.datasets.rules import choose_examples
+from rondel.datasets.rules import choose_examples, schema_from_examples
 from rondel.errors import Invalid
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.rules import escape
@@ -19,19 +22,20 @@ from rondel.training.rules import nulls, text
 
 TYPICAL_SHARE = 0.6  # a field that is null in this share of the answers is typically null
 LONGEST_SHARE = 0.5  # of the inputs, by length, the share that examples are taken from
+FEW, MOST = 8, 16  # examples that are shown when nothing else is said; labels above which not each is shown
 
 
 class Variant(NamedTuple):
-    """A way to choose and order: `size` examples, typical ones only or any, ordered `order`."""
+    """A way to choose and to order `size` examples."""
 
     size: int
-    is_typical: bool
+    choice: str
     order: str
 
     @property
     def label(self) -> str:
         """For people."""
-        return f"{self.size} {'typical' if self.is_typical else 'varied'} examples, {self.order}"
+        return f"{self.size} {self.choice} examples, {self.order}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +58,51 @@ def hold_out(examples: Sequence[Example], size: int, *, seed: int) -> tuple[list
     return ordered[:size], ordered[size:]
 
 
-def variants(sizes: Sequence[int]) -> list[Variant]:
-    """All ways that are tried, the most promising first."""
-    ways = ((True, "typical last"), (False, "typical last"), (True, "as chosen"), (False, "as chosen"))
-    return [Variant(size, is_typical, order) for is_typical, order in ways for size in sizes]
+def natural_sizes(examples: Sequence[Example]) -> tuple[int, ...]:
+    """One of each label where answers are few labels, else a few."""
+    labels = labels_of(examples)
+    return (len(labels),) if 2 <= len(labels) <= MOST else (FEW,)
+
+
+def labels_of(examples: Sequence[Example]) -> frozenset[str]:
+    """The answers, when they are texts out of a closed set; else none."""
+    answers = [example.expected for example in examples]
+    is_closed = "enum" in schema_from_examples(answers)
+    return frozenset(answer for answer in answers if isinstance(answer, str)) if is_closed else frozenset()
 
 
 def candidates(base: PromptDraft, pool: Sequence[Example], sizes: Sequence[int], *, seed: int) -> list[Candidate]:
-    """A prompt for each way, without those that come out equal."""
-    short = shorter_half(pool)
-    typical = typical_only(short)
+    """A prompt for each way, the most promising first, without those that come out equal."""
+    ways = _labelled(pool, sizes, seed) if labels_of(pool) else _extracted(pool, sizes, seed)
     found: dict[tuple[str, ...], Candidate] = {}
-    for variant in variants(sizes):
-        chosen = choose_examples(typical if variant.is_typical else short, variant.size, seed=seed)
-        shown = ordered(chosen, variant.order)
+    for variant, shown in ways:
         key = tuple(example.id for example in shown)
         if shown and key not in found:
             found[key] = Candidate(variant, shown, with_examples(base, shown))
     return list(found.values())
+
+
+Ways = Iterator[tuple[Variant, tuple[Example, ...]]]
+
+
+def _extracted(pool: Sequence[Example], sizes: Sequence[int], seed: int) -> Ways:
+    """Typical answers or any, ending on typical ones or not."""
+    short = shorter_half(pool)
+    typical = typical_only(short)
+    for order in ("typical last", "as chosen"):
+        for choice, known in (("typical", typical), ("varied", short)):
+            for size in sizes:
+                yield Variant(size, choice, order), ordered(choose_examples(known, size, seed=seed), order)
+
+
+def _labelled(pool: Sequence[Example], sizes: Sequence[int], seed: int) -> Ways:
+    """Two choices that cover the labels, each forwards and backwards."""
+    for size in sizes:
+        first = choose_examples(pool, size, seed=seed)
+        left = [example for example in pool if example not in first]
+        for choice, chosen in (("covering", first), ("other covering", choose_examples(left, size, seed=seed))):
+            yield Variant(size, choice, "as chosen"), tuple(chosen)
+            yield Variant(size, choice, "reversed"), tuple(reversed(chosen))
 
 
 def shorter_half(pool: Sequence[Example]) -> list[Example]:
@@ -116,6 +147,8 @@ def ordered(examples: Sequence[Example], order: str) -> tuple[Example, ...]:
 def with_examples(base: PromptDraft, examples: Sequence[Example]) -> PromptDraft:
     """The prompt with each example as a turn of user and assistant, before the turn that holds the input.
 
+    Answers are shown as the model has to write them: as JSON where the prompt has a schema.
+
     Raises:
         Invalid: the base prompt has no user message to put them before.
     """
@@ -123,13 +156,19 @@ def with_examples(base: PromptDraft, examples: Sequence[Example]) -> PromptDraft
     if last < 0:
         raise Invalid("The base prompt has no user message: examples are put before the one that holds the input.")
     asked = base.messages[last]
+    answer = as_json if base.response_schema is not None else text
     shots: list[Message] = []
     for example in examples:
         given = escape(text(example.input))
         shots.append(replace(asked, content=asked.content.replace("{{ input }}", given)))
-        shots.append(Message("assistant", escape(text(example.expected))))
+        shots.append(Message("assistant", escape(answer(example.expected))))
     kept = [message for message in base.messages[:last] if message.role in {"system", "developer"}]
     return replace(base, messages=(*kept, *shots, *base.messages[last:]))
+
+
+def as_json(value: object) -> str:
+    """Compact JSON; a label stands in quotes."""
+    return msgspec.json.encode(value).decode()
 
 
 def halving(count: int, questions: int, budget: int) -> list[tuple[int, int]]:

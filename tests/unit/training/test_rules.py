@@ -154,3 +154,27 @@ def test_halving_stays_in_its_budget_and_asks_the_best_most(count: int, budget: 
     assert [left for left, _ in rounds] == sorted((left for left, _ in rounds), reverse=True)
     if budget >= count:
         assert rounds[0][0] == count
+
+
+def labelled(count: int) -> list[Example]:
+    return [Example(f"ex_{n}", f"question number {n}", f"label {n % 4}") for n in range(count)]
+
+
+def test_where_answers_are_labels_each_is_shown_once_and_as_the_schema_makes_the_model_write_it() -> None:
+    pool = labelled(24)
+    schema = {"type": "string", "enum": [f"label {n}" for n in range(4)]}
+    base = PromptDraft((Message("user", "{{ input }}"),), {}, schema)
+    assert shots.natural_sizes(pool) == (4,)
+    found = shots.candidates(base, pool, shots.natural_sizes(pool), seed=0)
+    assert len(found) == 4
+    for candidate in found:
+        assert {example.expected for example in candidate.examples} == {f"label {n}" for n in range(4)}
+        answers = [message.content for message in candidate.prompt.messages if message.role == "assistant"]
+        assert answers == [f'"{example.expected}"' for example in candidate.examples]
+    assert len({example.id for candidate in found for example in candidate.examples}) == 8  # two choices
+
+
+def test_free_texts_and_many_labels_are_shown_by_a_few_examples() -> None:
+    free = [Example(f"ex_{n}", f"question {n}", f"an answer of its own, number {n}") for n in range(40)]
+    many = [Example(f"ex_{n}", f"question {n}", f"label {n % 20}") for n in range(200)]
+    assert shots.natural_sizes(free) == shots.natural_sizes(many) == (8,)

@@ -29,10 +29,11 @@ class PromptExamplesTrainer(Trainer):
     """Tries sizes, choices and orders of examples on a slice of the train split, and keeps the best.
 
     `budget` is the number of questions asked altogether; with 0 nothing is asked and the most promising way is taken.
-    `validation` examples of the train split are asked about and never shown. The test split is not read.
+    `validation` examples of the train split are asked about and never shown. The test split is not read. Without
+    `sizes` one example of each label is shown where answers are labels, else eight.
     """
 
-    sizes: tuple[int, ...] = (8,)
+    sizes: tuple[int, ...] = ()
     budget: int = 100
     validation: int = 40
     evaluator: str = ""
@@ -44,19 +45,20 @@ class PromptExamplesTrainer(Trainer):
 
     def check(self, work: Work) -> None:
         """Enough examples for what is to be shown and asked."""
-        if not self.sizes or min(self.sizes) < 1 or self.budget < 0 or self.validation < 1 or self.parallel < 1:
+        if min(self.sizes, default=1) < 1 or self.budget < 0 or self.validation < 1 or self.parallel < 1:
             raise Invalid("Options 'sizes', 'validation' and 'parallel' of trainer 'prompt_examples' start at 1.")
-        if len(work.examples) < 2 * min(self.sizes):
+        least = min(self.sizes or shots.natural_sizes(work.examples))
+        if len(work.examples) < 2 * least:
             raise Invalid(
-                f"{len(work.examples)} examples are too few to show {min(self.sizes)} and hold others back: "
-                f"at least {2 * min(self.sizes)} are needed."
+                f"{len(work.examples)} examples are too few to show {least} and hold others back: "
+                f"at least {2 * least} are needed."
             )
 
     def train(self, work: Work, means: Means, watcher: Watcher) -> Made:
         """The prompt version that scored best, and what every other scored."""
         base = work.base_prompt or self._first_prompt(work)
         held, pool = shots.hold_out(work.examples, self.validation if self.budget else 0, seed=work.seed)
-        found = shots.candidates(base, pool, self.sizes, seed=work.seed)
+        found = shots.candidates(base, pool, self.sizes or shots.natural_sizes(pool), seed=work.seed)
         if not self.budget:
             return self._made(found[0], work, {"examples": float(len(found[0].examples))}, [])
         trial = _Trial(self, means.asked(), work, watcher, held)
