@@ -2,9 +2,9 @@
 
 import json
 import os
-from pathlib import Path
 
 from rondel.client.http import Api, ApiError, HttpApi
+from rondel.settings import load
 
 
 def connect() -> Api:
@@ -16,7 +16,7 @@ def connect() -> Api:
     environment = os.environ.get("RONDEL_ENVIRONMENT")
     if (url := os.environ.get("RONDEL_URL")) and (key := os.environ.get("RONDEL_KEY")):
         return HttpApi(url, key, environment=environment)
-    folder = Path(os.environ.get("RONDEL_DATA", "rondel-data"))
+    folder = load().data
     try:
         up = json.loads((folder / "run" / "up.json").read_text())
         local = json.loads((folder / "run" / "local.json").read_text())
