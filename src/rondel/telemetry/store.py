@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
+from rondel.chat import OWN_TAG
 from rondel.storage.models import Scope
 from rondel.storage.ports import Columns
 from rondel.telemetry.conditions import Ask, answer_scores, counts, entries
@@ -192,9 +193,17 @@ GROUP BY trace_id"""
         score_name: str | None,
         limit: int,
     ) -> list[Observation]:
-        """One row for each gateway request in order of time, the latest `limit` of them."""
+        """One row for each gateway request in order of time, the latest `limit` of them; our own are no observations.
+
+        What evaluations and judges ask says nothing about what callers see.
+        """
         ask = Ask(scope)
-        parts = [ask.ours(), "kind = 'gateway'", *ask.within(since, until)]
+        parts = [
+            ask.ours(),
+            "kind = 'gateway'",
+            f"NOT has(tags, {ask.p(OWN_TAG, 'String')})",
+            *ask.within(since, until),
+        ]
         parts += [f"route = {ask.p(route, 'String')}"] if route is not None else []
         parts += [f"release_id IN {ask.p(list(release_ids), 'Array(String)')}"] if release_ids else []
         named = f"name = {ask.p(score_name or '', 'String')}"

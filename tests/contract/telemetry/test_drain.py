@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rondel.chat import OWN_TAG
 from rondel.clock import FixedClock
 from rondel.errors import Unavailable
 from rondel.storage.models import Scope
@@ -166,7 +167,8 @@ def test_observations_of_a_canary_with_its_shadow(traces: Traces, here: Scope, s
     shadow = record(
         here, 3, NOW, trace_id=live.trace_id, parent_span_id=live.span_id, stage=ArmStage.SHADOW, release_id="rel_3"
     )
-    write(spool, "gateway-0", [live, canary, shadow])
+    our_own = record(here, 4, NOW + timedelta(seconds=2), tags=(OWN_TAG,))
+    write(spool, "gateway-0", [live, canary, shadow, our_own])
     traces.score(here, Score("correct", 0.75, response_id="chatcmpl-1"))
     traces.flush()
     found = traces.observations(here, route="support", score_name="correct")
@@ -181,7 +183,7 @@ def test_observations_of_a_canary_with_its_shadow(traces: Traces, here: Scope, s
     assert [(o.response_id, o.latency_ms, o.ttft_ms, o.input_text) for o in only] == [
         ("chatcmpl-2", 900, 300, "question 2")
     ]
-    assert traces.search(here, TraceFilter()).items[1].release_id == "rel_1"  # a shadow is no trace of its own
+    assert traces.search(here, TraceFilter()).items[2].release_id == "rel_1"  # a shadow is no trace of its own
 
 
 def test_the_callers_own_trace_is_continued(traces: Traces, here: Scope, spool: Path) -> None:
