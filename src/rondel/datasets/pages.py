@@ -40,9 +40,20 @@ def splits_text(splits: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {size:,}" for name, size in splits.items() if name)
 
 
+class LeakLine(NamedTuple):
+    """Two examples of different splits that are nearly the same, in [0, 1]."""
+
+    similarity: float
+    a: Example
+    b: Example
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetPage:
-    """One version of a dataset. `after` is the position to go on from, None at the end."""
+    """One version of a dataset. `after` is the position to go on from, None at the end.
+
+    `leaks` is None until somebody asks: every pair of examples in different splits is compared.
+    """
 
     version: DatasetVersion
     versions: Sequence[DatasetVersion]
@@ -52,6 +63,8 @@ class DatasetPage:
     split: str
     splits: tuple[tuple[str, int], ...]
     after: int | None
+    leaks: tuple[LeakLine, ...] | None = None
+    leak_count: int = 0
 
 
 def dataset_page(

@@ -1,9 +1,10 @@
 """What the page Experiments shows of evaluations: one, and two side by side with the regressions first."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rondel.datasets.models import Example
 from rondel.evaluation.models import Comparison, Evaluation, Metric, Result
 
 SHOWN = 100
@@ -19,12 +20,14 @@ class MetricLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPage:
-    """One evaluation; the worst answers come first."""
+    """One evaluation; the worst answers come first. `asked` holds their examples by id, `names` releases by id."""
 
     evaluation: Evaluation
     metrics: tuple[MetricLine, ...]
     results: tuple[Result, ...]
     others: tuple[Evaluation, ...]
+    asked: Mapping[str, Example] = field(default_factory=dict[str, Example])
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class ComparedLine(NamedTuple):
@@ -40,13 +43,14 @@ class ComparedLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ComparePage:
-    """Two evaluations of the same examples."""
+    """Two evaluations of the same examples; `asked` holds those shown by id."""
 
     a: Evaluation
     b: Evaluation
     comparisons: tuple[Comparison, ...]
     lines: tuple[ComparedLine, ...]
     metric: str
+    asked: Mapping[str, Example] = field(default_factory=dict[str, Example])
 
 
 def evaluation_page(evaluation: Evaluation, results: Sequence[Result], others: Sequence[Evaluation]) -> EvaluationPage:

@@ -16,7 +16,7 @@ class DiffLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PromptPage:
-    """One version; `diff` is from the version compared with to this one."""
+    """One version; `diff` is from the version compared with to this one. `run` is the run that made it, or empty."""
 
     version: PromptVersion
     versions: Sequence[PromptVersion]
@@ -24,6 +24,7 @@ class PromptPage:
     diff: tuple[DiffLine, ...]
     variables_added: tuple[str, ...]
     variables_removed: tuple[str, ...]
+    run: str
 
 
 def prompt_page(version: PromptVersion, versions: Sequence[PromptVersion], diff: PromptDiff | None) -> PromptPage:
@@ -35,7 +36,14 @@ def prompt_page(version: PromptVersion, versions: Sequence[PromptVersion], diff:
         diff=diff_lines(diff.text) if diff else (),
         variables_added=diff.variables_added if diff else (),
         variables_removed=diff.variables_removed if diff else (),
+        run=_run(version.note),
     )
+
+
+def _run(note: str) -> str:
+    """A trainer notes its run at the beginning: `run_01J...: 8 examples`."""
+    head = note.partition(":")[0]
+    return head if head.startswith("run_") and head[4:].isalnum() else ""
 
 
 def diff_lines(text: str) -> tuple[DiffLine, ...]:

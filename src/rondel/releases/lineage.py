@@ -53,7 +53,7 @@ class Lineages:
             _code(run, release),
             _made(release, run),
             _gate(release, evaluation),
-            _approval(release, approvals),
+            _approval(release, approvals, self._releases.approval(tx, scope, release).by),
             _release(release),
         )
         return tuple(origin for origin in found if origin is not None)
@@ -132,11 +132,15 @@ def _gate(release: Release, evaluation: Evaluation | None) -> Origin | None:
     return Origin("eval", word, f"{passed}/{len(judged)}", note, evaluation.id if evaluation else "")
 
 
-def _approval(release: Release, approvals: list[Approval]) -> Origin | None:
+def _approval(release: Release, approvals: list[Approval], counted: tuple[str, ...]) -> Origin | None:
+    """Those whose approval of this very gate verdict counts."""
     given = [
         approval
         for approval in approvals
-        if approval.decision is Decision.APPROVED and release.gate and approval.gate_digest == release.gate.digest
+        if approval.decision is Decision.APPROVED
+        and release.gate
+        and approval.gate_digest == release.gate.digest
+        and approval.approver_name in counted
     ]
     if not given:
         return None

@@ -1,13 +1,13 @@
 """Datasets and Prompts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from rondel.datasets.models import Dataset, DatasetVersion
-from rondel.datasets.pages import SHOWN, DatasetLine, dataset_line, dataset_page
+from rondel.datasets.pages import SHOWN, DatasetLine, DatasetPage, LeakLine, dataset_line, dataset_page
 from rondel.errors import NotFound
 from rondel.identity.models import Caller
 from rondel.prompts.models import Prompt
@@ -65,6 +65,7 @@ def _add_datasets(router: APIRouter, console: Console) -> None:
         caller: Annotated[Caller, signed_in],
         split: str = "",
         after: Annotated[int, Query(ge=-1)] = -1,
+        leaks: bool = False,
     ) -> Response:
         scope = caller.scope
         with services.rows.reading() as tx:
@@ -76,6 +77,8 @@ def _add_datasets(router: APIRouter, console: Console) -> None:
             before = next((one for one in versions if one.number < version.number), None)
             diff = services.datasets.diff(tx, scope, before.ref, version.ref) if before else None
         view = dataset_page(version, versions, examples, services.datasets.profile(version), diff, split=split)
+        if leaks:
+            view = _with_leaks(console, scope, view)
         return console.show(
             request,
             caller,
@@ -85,6 +88,17 @@ def _add_datasets(router: APIRouter, console: Console) -> None:
             title=version.ref,
             trail=(("Datasets", "/datasets"),),
         )
+
+
+def _with_leaks(console: Console, scope: Scope, view: DatasetPage) -> DatasetPage:
+    """The same with what leaks from one split into another, the nearest first."""
+    datasets = console.services.datasets
+    found = sorted(datasets.leaks(view.version), key=lambda leak: -leak.similarity)
+    ids = {identifier for leak in found[:SHOWN] for identifier in (leak.a, leak.b)}
+    with console.services.rows.reading() as tx:
+        kept = {one.id: one for _, one in datasets.examples(tx, scope, view.version, ids=ids)} if ids else {}
+    lines = tuple(LeakLine(leak.similarity, kept[leak.a], kept[leak.b]) for leak in found[:SHOWN])
+    return replace(view, leaks=lines, leak_count=len(found))
 
 
 def _add_prompts(router: APIRouter, console: Console) -> None:

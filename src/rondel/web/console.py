@@ -11,6 +11,8 @@ from fastapi.routing import APIRoute
 from rondel.errors import RondelError, Unauthorized
 from rondel.identity.api import COOKIE, refuse_foreign_origin
 from rondel.identity.models import Caller
+from rondel.identity.models import Role as Right
+from rondel.identity.rules import may
 from rondel.monitoring.models import State
 from rondel.releases.models import RolloutState, Stage
 from rondel.storage.models import Scope
@@ -89,6 +91,7 @@ class Console:
             live=live,
             environments=((scope.environment, "/", True), ("Sign in with another key…", "/sign-in", False)),
             trail=trail,
+            can_write=may(caller.actor.role, Right.DEVELOPER),
         )
 
     def _live(self, tx: Tx, scope: Scope) -> LiveRelease | None:

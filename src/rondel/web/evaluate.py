@@ -1,17 +1,21 @@
 """Experiments: evaluations and runs, one by one and side by side."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 
+from rondel.datasets.models import Example
 from rondel.errors import Invalid, NotFound, did_you_mean
 from rondel.evaluation.models import Evaluation
 from rondel.evaluation.pages import compare_page, evaluation_page
 from rondel.experiments.models import Point, Run, RunKind
 from rondel.identity.models import Caller
+from rondel.storage.models import Scope
+from rondel.storage.ports import Tx
 from rondel.web import pictures
 from rondel.web.console import Console
 
@@ -22,12 +26,13 @@ BASE = ("Experiments", "/experiments")
 
 @dataclass(frozen=True, slots=True)
 class ExperimentList:
-    """Evaluations and runs, newest first; `kind` filters the runs."""
+    """Evaluations and runs, newest first; `kind` filters the runs, `names` has releases by id."""
 
     evaluations: tuple[Evaluation, ...]
     runs: tuple[Run, ...]
     kinds: tuple[str, ...]
     kind: str
+    names: Mapping[str, str]
 
 
 class Chart(NamedTuple):
@@ -57,7 +62,8 @@ def add(router: APIRouter, console: Console) -> None:
         with services.rows.reading() as tx:
             runs = services.runs.list(tx, caller.scope, kind=RunKind(kind) if kind else None, limit=SHOWN)
             evaluations = services.evaluations.list(tx, caller.scope)[:SHOWN] if not kind else ()
-        view = ExperimentList(tuple(evaluations), tuple(runs), KINDS, kind)
+            names = _names(console, tx, caller.scope)
+        view = ExperimentList(tuple(evaluations), tuple(runs), KINDS, kind, names)
         return console.show(request, caller, "evaluation/list.html", view, current="Experiments")
 
     @router.get("/experiments/compare")
@@ -82,6 +88,8 @@ def add(router: APIRouter, console: Console) -> None:
                 evaluations.results(tx, caller.scope, a),
                 evaluations.results(tx, caller.scope, b),
             )
+            asked = _asked(console, tx, caller.scope, second, (line.example_id for line in view.lines))
+            view = replace(view, asked=asked)
         title = f"{second.name} against {first.name}"
         return console.show(
             request, caller, "evaluation/compare.html", view, current="Experiments", title=title, trail=(BASE,)
@@ -98,9 +106,28 @@ def add(router: APIRouter, console: Console) -> None:
                 services.evaluations.results(tx, caller.scope, found.id),
                 services.evaluations.list(tx, caller.scope),
             )
+            asked = _asked(console, tx, caller.scope, found, (result.example_id for result in view.results))
+            view = replace(view, asked=asked, names=_names(console, tx, caller.scope))
         return console.show(
             request, caller, "evaluation/evaluation.html", view, current="Experiments", title=found.name, trail=(BASE,)
         )
+
+
+def _names(console: Console, tx: Tx, scope: Scope) -> dict[str, str]:
+    """Releases by id: an evaluation of a release names it so."""
+    return {release.id: release.name for release in console.services.releases.list(tx, scope)}
+
+
+def _asked(console: Console, tx: Tx, scope: Scope, evaluation: Evaluation, ids: Iterable[str]) -> dict[str, Example]:
+    """What was asked, by example id; nothing when the dataset version is no longer kept."""
+    datasets, wanted = console.services.datasets, list(ids)
+    if not wanted:
+        return {}
+    try:
+        version = datasets.get(tx, scope, evaluation.dataset_version_id)
+    except NotFound:
+        return {}
+    return {example.id: example for _, example in datasets.examples(tx, scope, version, ids=wanted)}
 
 
 def _evaluation(console: Console, caller: Caller, identifier: str) -> Evaluation | None:

@@ -97,7 +97,7 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def measure(value: float | None, unit: str) -> str:
-    """A figure in its unit: `score`, `share` (of one), `ms`, `usd` (dollars), `count`; others as they are."""
+    """A figure in its unit: `score`, `share` (of one), `ms`, `usd` (dollars), `count`, `p` (a p-value); or another."""
     if value is None:
         return DASH
     formatted = {
@@ -106,6 +106,7 @@ def measure(value: float | None, unit: str) -> str:
         "ms": lambda: duration(value),
         "usd": lambda: usd(round(value * NANO)),
         "count": lambda: number(value),
+        "p": lambda: f"p {value:.3g}",
     }
     return formatted[unit]() if unit in formatted else _minus(f"{value:g} {unit}".strip())
 
@@ -145,6 +146,23 @@ def brief(value: object) -> str:
     """Text as it is, anything else as JSON on one line, cut to 300 characters."""
     text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
     return text if len(text) <= 300 else text[:299] + "…"
+
+
+def told(detail: Mapping[str, object]) -> str:
+    """The detail of an audit entry in one line: its reason first, then what has a value; ids stand elsewhere."""
+    found: dict[str, object] = {}
+    for name, value in detail.items():
+        if isinstance(value, Mapping):
+            found |= {str(inner): item for inner, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  any mapping
+        else:
+            found[name] = value
+    reason = found.pop("reason", "")
+    shown = [
+        f"{name.replace('_', ' ')} {brief(value)}"
+        for name, value in found.items()
+        if value not in (None, "", [], {}) and name != "id" and not name.endswith(("_id", "_at"))
+    ]
+    return ", ".join(([str(reason)] if reason else []) + shown)
 
 
 def pretty(value: object) -> str:

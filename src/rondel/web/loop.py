@@ -141,7 +141,7 @@ def read(services: ConsoleServices, scope: Scope) -> LoopPage:
         )
         goals = (*_goals(facts), _trace_to_release(services, tx, scope, facts))
     command = "rondel release create release.yaml" if facts.releases else "rondel demo"
-    return LoopPage(stages, goals, tuple(_needs(facts)), tuple(_changes(facts)), tuple(_ended(facts)), command)
+    return LoopPage(stages, goals, tuple(_needs(facts)), tuple(changes(facts)), tuple(ended(facts)), command)
 
 
 def _problems(services: ConsoleServices, scope: Scope) -> list[str]:
@@ -384,7 +384,7 @@ def _needs(facts: Facts) -> list[Need]:
     return found[:8]
 
 
-def _changes(facts: Facts) -> list[Course]:
+def changes(facts: Facts) -> list[Course]:
     """What is on its way now."""
     rollouts = {rollout.release_id: rollout for rollout in facts.rollouts}
     found: list[Course] = []
@@ -407,7 +407,7 @@ def _changes(facts: Facts) -> list[Course]:
     return found[:8]
 
 
-def _ended(facts: Facts) -> list[Course]:
+def ended(facts: Facts) -> list[Course]:
     """What arrived or was stopped within a week, newest first."""
     found: list[Course] = []
     for release in sorted(facts.releases, key=lambda release: release.moved_at, reverse=True):

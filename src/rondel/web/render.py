@@ -124,6 +124,7 @@ FILTERS: dict[str, Any] = {
     "score": formats.score,
     "signed": formats.signed,
     "size": formats.size,
+    "told": formats.told,
     "url": part_of_url,
     "usd": usd,
     "width": pictures.percent_of,

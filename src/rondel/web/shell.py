@@ -53,7 +53,10 @@ class LiveRelease(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """Around one page. `current` is the page in the rail; `title` names this view of it."""
+    """Around one page. `current` is the page in the rail; `title` names this view of it.
+
+    `can_write` is false for who may only look: no page then shows a button that would refuse.
+    """
 
     title: str
     current: str
@@ -64,6 +67,7 @@ class Shell:
     live: LiveRelease | None = None
     environments: tuple[tuple[str, str, bool], ...] = ()
     trail: tuple[tuple[str, str], ...] = ()
+    can_write: bool = True
 
     @property
     def group(self) -> str:

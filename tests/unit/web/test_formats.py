@@ -61,7 +61,7 @@ def test_negative_figures_have_a_true_minus() -> None:
         (0.019, "share", "1.9 %"),
         (4820, "ms", "4.82 s"),
         (0.00041, "usd", "$0.00041"),
-        (3, "p", "3 p"),
+        (3, "pieces", "3 pieces"),
     ],
 )
 def test_a_measure_is_read_in_its_unit(value: float, unit: str, text: str) -> None:
@@ -85,3 +85,13 @@ def test_brief_values_fit_on_a_line() -> None:
 @pytest.mark.parametrize(("count", "text"), [(999, "999 B"), (135_000_000, "135 MB"), (2_500_000_000_000, "2.5 TB")])
 def test_sizes_are_in_powers_of_a_thousand(count: float, text: str) -> None:
     assert formats.size(count) == text
+
+
+def test_an_audit_entry_tells_its_reason_first_and_leaves_ids_and_empty_values_out() -> None:
+    detail = {"name": "v2", "look": {"id": "look_1", "rollout_id": "r", "number": 3, "reason": "Goes on.", "n": None}}
+    assert formats.told(detail) == "Goes on., name v2, number 3"
+    assert formats.told({}) == ""
+
+
+def test_a_p_value_is_named() -> None:
+    assert formats.measure(0.0123, "p") == "p 0.0123"
