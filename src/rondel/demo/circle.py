@@ -67,7 +67,6 @@ class Circle:
             model = house.api.post("/api/v1/models/pull", {"name": MODEL})
             house.api.put(f"/api/v1/deployments/{MODEL}", {"model": MODEL})
             house.wait_for_model()
-            house.api.put(f"/api/v1/routes/{ROUTE}", {})
             prompt = house.api.post("/api/v1/prompts", {"name": PROMPT, **house.task.first_prompt})
             release = {"name": BASE, "route": ROUTE, "model": f"local/{MODEL}", "prompt": prompt["ref"]}
             made = house.api.post("/api/v1/releases", release | {"note": "The instruction and the schema."})
