@@ -1,10 +1,12 @@
 """`rondel demo`: the whole circle once on real input with a real model, narrated."""
 
+import signal
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rondel.cli.stack import sign_in_link
@@ -60,6 +62,7 @@ def demo(
     folder = Folder(Path(tempfile.mkdtemp(prefix="rondel-demo-")))
     settings = replace(load_settings(), data=folder.root, host="127.0.0.1", port=free_port())
     report = Report(clock)
+    signal.signal(signal.SIGTERM, _end)
     with report.stage("start", f"A fresh stack in {folder.root}.") as stage:
         first_start(settings, folder, clock)
         stack = launch(settings, folder, clock)
@@ -74,6 +77,11 @@ def demo(
     else:
         _leave(settings, folder, stack, report)
     return 0 if turned else 1
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """Being told to end is an end like any other: the stack is stopped first."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _house(task: Task, stack: Stack, folder: Folder, report: Report) -> House:
