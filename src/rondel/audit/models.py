@@ -15,6 +15,12 @@ class Acting(Protocol):
         ...
 
 
+class By(NamedTuple):
+    """Whoever is known by an id alone, such as the one who asked for a job that ends much later."""
+
+    id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One write, as it was told: who did what to what. `hash` covers every field and the entry before."""

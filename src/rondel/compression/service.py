@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,11 +40,6 @@ class Begun(NamedTuple):
     source: ModelVersion
     file: Path
     out: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _By:
-    id: str
 
 
 class Compressions:

@@ -1,10 +1,10 @@
 """The task that carries out compressions, in the worker."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
+from rondel.audit.models import By
 from rondel.compression.models import Measured, Shrunk
 from rondel.compression.service import COMPRESS, Compressions
 from rondel.jobs.ports import JobContext, Task
@@ -14,16 +14,11 @@ SHRINKING = 0.3
 """The share of the time that making the file takes; measuring takes the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class _By:
-    id: str
-
-
 def tasks(compressions: Compressions, rows: Rows) -> list[Task]:
     """`compress@1`: make the file, measure it beside its parent, register it."""
 
     def compress(context: JobContext, payload: Mapping[str, object]) -> Mapping[str, object]:
-        run_id, by = str(payload["run_id"]), _By(context.job.created_by)
+        run_id, by = str(payload["run_id"]), By(context.job.created_by)
         with rows.reading() as tx:
             begun = compressions.begin(tx, context.scope, run_id)
 

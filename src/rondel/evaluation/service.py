@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from rondel.audit.models import Acting
+from rondel.audit.models import Acting, By
 from rondel.audit.service import Audit
 from rondel.chat import ChatModel, Embedder
 from rondel.clock import Clock
@@ -448,7 +448,7 @@ class Evaluations:
             self._audit.record(
                 tx,
                 scope,
-                _By(evaluation.created_by),
+                By(evaluation.created_by),
                 "evaluation.finish",
                 evaluation.id,
                 metric=finished.primary,
@@ -478,10 +478,6 @@ class Evaluations:
 
 
 _ENDS = {JobState.FAILED: EvaluationState.FAILED, JobState.CANCELLED: EvaluationState.CANCELLED}
-
-
-class _By(NamedTuple):
-    id: str
 
 
 def _chance(seed: int, example_id: str) -> bytes:

@@ -1,17 +1,13 @@
 """A run that a job carries out ends with that job, however the job ends."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+from rondel.audit.models import By
 from rondel.experiments.service import Runs
 from rondel.jobs.models import JobEnded, JobState
 from rondel.jobs.service import Jobs
 from rondel.storage.models import Scope
 from rondel.storage.ports import Rows
-
-
-class _By(NamedTuple):
-    id: str
 
 
 def end_with_job(rows: Rows, runs: Runs, jobs: Jobs) -> Callable[[JobEnded], None]:
@@ -29,6 +25,6 @@ def end_with_job(rows: Rows, runs: Runs, jobs: Jobs) -> Callable[[JobEnded], Non
                 return
             job = jobs.get(tx, scope, event.job_id)
             end = runs.cancel if event.state == JobState.CANCELLED.value else runs.fail
-            end(tx, scope, _By(job.created_by), event.subject, job.error or f"The job ended as {event.state}.")
+            end(tx, scope, By(job.created_by), event.subject, job.error or f"The job ended as {event.state}.")
 
     return listen

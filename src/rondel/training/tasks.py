@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
+from rondel.audit.models import By
 from rondel.chat import ChatModel
 from rondel.jobs.ports import JobContext, Runner, Task
 from rondel.prompts.models import PromptDraft
@@ -25,10 +25,6 @@ class _Record(msgspec.Struct):
     note: str
 
 
-class _By(NamedTuple):
-    id: str
-
-
 def tasks(trainings: Trainings, rows: Rows, runner: Runner, chat: ChatModel | None) -> list[Task]:
     """`train@1`: train (resumed at its checkpoint when the worker dies), then register."""
 
@@ -40,7 +36,7 @@ def tasks(trainings: Trainings, rows: Rows, runner: Runner, chat: ChatModel | No
         kept = context.step("train", lambda: _record(trainings.carry_out(begun, runner, chat, watcher)))
         made = _made(kept)
         with rows.transaction() as tx:
-            outcome = trainings.complete(tx, context.scope, _By(context.job.created_by), begun, made)
+            outcome = trainings.complete(tx, context.scope, By(context.job.created_by), begun, made)
         context.log(f"Made {', '.join((*outcome.models, *outcome.prompts)) or 'nothing to register'}.")
         return {"run_id": run_id, "models": list(outcome.models), "prompts": list(outcome.prompts)}
 
