@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.identity.api import Access
 from rondel.identity.models import Caller, Role
+from rondel.jobs.service import Jobs
 from rondel.server.foundation import Foundation
 from rondel.serving.service import Deployments
 
@@ -18,6 +19,11 @@ class Serving(Protocol):
     @property
     def deployments(self) -> Deployments:
         """Local engines."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """Durable work."""
         ...
 
 
@@ -48,11 +54,13 @@ def routes(ground: Foundation, services: Serving, keeper: SnapshotKeeper, access
         with ground.rows.reading() as tx:
             project = ground.identity.project(tx, caller.scope.project_id)
             found = services.deployments.list(tx, caller.scope)
+            workers = services.jobs.workers(tx)
         waiting = sum(path.stat().st_size for path in ground.folder.spool.glob("*.seg"))
         parts = [
             PartOut(name="server", state="ready", detail=f"rows {ground.rows.engine.dialect.name}"),
             PartOut(name="gateway", state="ready", detail=f"snapshot {keeper.version}"),
             PartOut(name="spool", state="ready", detail=f"{waiting} bytes in open segments"),
+            PartOut(name="worker", state="ready" if workers else "absent", detail=f"{len(workers)} carrying out jobs"),
             *(PartOut(name=one.name, state=one.state.value, detail=one.engine) for one in found),
         ]
         environment = caller.scope.environment
