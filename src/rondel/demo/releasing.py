@@ -16,7 +16,7 @@ PLAN: dict[str, Any] = {
     "limits": {"error_margin": 0.12},
 }
 BAD_PLAN: dict[str, Any] = PLAN | {"ladder": [0.5]}
-ROLLOUT_S = 420.0
+ROLLOUT_S = 900.0
 POLICY = "by-hand"
 
 
