@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 from playwright.sync_api import Browser, sync_playwright
@@ -27,15 +27,24 @@ TARGET = Path(__file__).parent.parent / "docs" / "pictures"
 
 
 def places(url: str, key: str) -> dict[str, str]:
-    """The pages to take, with the newest trace and the newest release that this installation has."""
+    """The pages to take: the release that is live with the longest story, and the newest answer that it gave."""
     found = {"loop": "/", "traces": "/traces?range=all"}
-    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
-        traces = client.get("/api/v1/traces", params={"limit": 1}).raise_for_status().json()["items"]
-        releases = client.get("/api/v1/releases").raise_for_status().json()
-    if traces:
-        found["trace"] = f"/traces/{traces[0]['trace_id']}"
-    if releases:
-        found["release"] = f"/releases/{releases[0]['id']}"
+    with httpx.Client(base_url=f"{url}/api/v1", headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
+
+        def read(path: str, **asked: str | int) -> Any:
+            return client.get(path, params=asked).raise_for_status().json()
+
+        answers: list[Any] = []
+        releases = read("/releases")
+        live = [release["id"] for release in releases if release["stage"] == "live"]
+        if not live:
+            live = [release["id"] for release in releases]
+        if live:
+            shown = max(live, key=lambda release: len(read(f"/releases/{release}/lineage")))
+            found["release"] = f"/releases/{shown}"
+            answers = read("/traces", q=f"release:{shown} status:ok", limit=1)["items"]
+        if traces := answers or read("/traces", limit=1)["items"]:
+            found["trace"] = f"/traces/{traces[0]['trace_id']}"
     return found
 
 

@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from rondel.identity.models import Role, system
 from rondel.storage.ports import Columns
 from rondel.telemetry.models import Entry
 from rondel.testing.rows import memory_rows
@@ -26,6 +27,7 @@ PAGES = (
     "/releases/support-v14",
     "/datasets",
     "/datasets/support-golden",
+    "/datasets/support-golden?leaks=true",
     "/prompts",
     "/prompts/support/answer",
     "/experiments",
@@ -37,6 +39,8 @@ PAGES = (
     "/monitors",
     "/monitors/slow",
     "/audit",
+    "/audit?action=release.",
+    "/audit/verify",
     "/sign-in",
 )
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
@@ -94,7 +98,7 @@ def test_every_page_is_accessible(desk: Desk, theme: str) -> None:
     page = context.new_page()
     watched = Watched(page)
     found: list[str] = []
-    for path in PAGES:
+    for path in (*PAGES, *_runs(page)):
         page.goto(path)
         for violation in Axe().run(page, options=RULES).response["violations"]:
             where = "; ".join(node["html"][:140] for node in violation["nodes"][:3])
@@ -102,6 +106,30 @@ def test_every_page_is_accessible(desk: Desk, theme: str) -> None:
     assert found == []
     assert watched.complaints == []
     context.close()
+
+
+def _runs(page: Page) -> list[str]:
+    """A run, and two side by side: their ids are made when the house is furnished."""
+    page.goto("/experiments")
+    boxes = page.locator("input[name=run]")
+    ids = [boxes.nth(index).get_attribute("value") for index in range(min(boxes.count(), 2))]
+    return [f"/experiments/{ids[0]}", "/experiments/compare?" + "&".join(f"run={one}" for one in ids)]
+
+
+WIDTHS = """() => [...document.querySelectorAll("table.t")].flatMap((table) =>
+  [...table.querySelectorAll("thead th")].filter((cell) => cell.innerText.trim() && !cell.querySelector(".sr"))
+    .filter((cell) => cell.clientWidth < 40 && !cell.matches(".x-model, .x-usd")).map((cell) => cell.innerText))"""
+
+
+def test_no_page_scrolls_sideways_and_no_column_vanishes_on_a_small_screen(page: Page) -> None:
+    page.set_viewport_size({"width": 1100, "height": 900})
+    found: list[str] = []
+    for path in (*PAGES, *_runs(page)):
+        page.goto(path)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append(f"{path} scrolls sideways")
+        found += [f"{path}: no room for {title!r}" for title in page.evaluate(WIDTHS)]
+    assert found == []
 
 
 @pytest.mark.parametrize("dialog", ["?", "Control+k", "d", "r"])
@@ -323,6 +351,42 @@ def test_a_refused_write_says_why_in_its_dialog(page: Page) -> None:
     dialog.get_by_label("Reason").fill("trying")
     dialog.get_by_role("button", name="Roll back").click()
     expect(dialog.locator("[role=alert]")).to_contain_text("go back to")
+
+
+def test_a_trace_is_added_to_a_dataset_from_its_page(page: Page) -> None:
+    page.goto(f"/traces/{AGENT}")
+    page.locator("html[data-ready]").wait_for()
+    page.keyboard.press("d")
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_label("Dataset").fill("picked-by-hand")
+    dialog.get_by_role("button", name="Add").click()
+    expect(page.locator("#toast")).to_contain_text("new version")
+    page.goto("/datasets/picked-by-hand")
+    expect(page.locator(f"a[href='/traces/{AGENT}']")).to_have_count(1)
+
+
+def test_a_label_moves_from_version_to_version(page: Page) -> None:
+    page.goto("/prompts/support/answer")
+    page.get_by_label("Point a label here").fill("tried")
+    page.get_by_role("button", name="Move label").click()
+    expect(page.locator(".tag.ok", has_text="tried")).to_have_count(1)
+
+
+def test_who_may_only_look_sees_no_button_that_writes(desk: Desk) -> None:
+    services = desk.house.services
+    with services.rows.transaction() as tx:
+        secret = services.identity.issue_key(
+            tx, desk.house.scope, system(desk.house.scope.project_id), name="looker", role=Role.VIEWER
+        ).secret
+    context = desk.browser.new_context(base_url=desk.url)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("input[name=key]", secret)
+    page.click("button[type=submit]")
+    for path in ("/releases/support-v15", f"/traces/{AGENT}", "/prompts/support/answer", "/monitors/slow"):
+        page.goto(path)
+        assert page.locator("main :is([data-post], [data-key=r], form[data-api])").count() == 0, path
+    context.close()
 
 
 def test_an_answer_is_scored_from_its_trace(desk: Desk, page: Page) -> None:

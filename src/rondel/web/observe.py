@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from threading import Lock
 from typing import Annotated, NamedTuple
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -14,6 +15,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from rondel.errors import Invalid, NotFound
 from rondel.identity.models import Caller
+from rondel.releases.lineage import Origin
 from rondel.releases.pages import RibbonStep
 from rondel.storage.models import Scope
 from rondel.telemetry.models import Page, SpanKind, Summary, Trace, TraceFilter, TraceRow
@@ -123,17 +125,23 @@ def ribbon(console: Console, scope: Scope, release_id: str) -> tuple[RibbonStep,
             o.label,
             o.version,
             o.note,
-            _ribbon_href(o.kind, o.label, o.id, release_id),
+            _ribbon_href(o, release_id),
         )
         for o in origins
     )
 
 
-def _ribbon_href(kind: str, label: str, identifier: str, release_id: str) -> str:
-    if kind == "approval" or (kind == "eval" and not identifier):
-        return f"/releases/{release_id}"
-    named = label if kind in {"dataset", "prompt"} else identifier
-    return _RIBBON_PATHS[kind].format(named) if named and kind in _RIBBON_PATHS else ""
+def _ribbon_href(origin: Origin, release_id: str) -> str:
+    """The page of what it came from, in that very version; what stands in the release itself is shown there."""
+    if origin.kind in {"dataset", "prompt"}:
+        number = origin.version.lstrip("v@")
+        named = f"{origin.label}@{number}" if number else ""
+    else:
+        named = "" if origin.kind == "approval" else origin.id
+    if not named:
+        return f"/releases/{release_id}" if origin.kind in {"approval", "eval", "prompt"} else ""
+    path = _RIBBON_PATHS.get(origin.kind)
+    return path.format(quote(named, safe="@")) if path else ""
 
 
 def add(router: APIRouter, console: Console) -> None:

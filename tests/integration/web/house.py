@@ -14,6 +14,8 @@ from rondel.audit.signing import Signer
 from rondel.audit.store import AuditStore
 from rondel.chat import Message
 from rondel.clock import SystemClock
+from rondel.datasets import api as datasets_api
+from rondel.datasets.collection import FromTelemetry
 from rondel.datasets.models import Origin, Row
 from rondel.datasets.service import Datasets
 from rondel.datasets.store import DatasetStore
@@ -51,6 +53,7 @@ from rondel.monitoring.models import MonitorKind
 from rondel.monitoring.ports import AlertChannel, KeptMessages
 from rondel.monitoring.service import Asked, Monitors
 from rondel.monitoring.store import MonitoringStore
+from rondel.prompts import api as prompts_api
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.service import Prompts
 from rondel.prompts.store import PromptStore
@@ -82,6 +85,7 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import Columns, Tx
 from rondel.storage.rows.database import Database
 from rondel.telemetry import api as telemetry_api
+from rondel.telemetry.language import parse_filter
 from rondel.telemetry.models import Cost, Entry, Score, Span, SpanKind, SpanMessage, Status, Tokens
 from rondel.testing.columns import traces_over
 from rondel.web.app import pages
@@ -150,7 +154,8 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
     )
     surveyor = FixedSurveyor(Surroundings("0.1.0", "a41f9c2" * 5, "", ("numpy==2.4",)))
     runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=blobs, surveyor=surveyor)
-    datasets = Datasets(store=DatasetStore(), blobs=blobs, audit=audit, ids=ids)
+    collected = FromTelemetry(traces.walk, parse_filter)
+    datasets = Datasets(store=DatasetStore(), blobs=blobs, audit=audit, ids=ids, traces=collected)
     prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
     evaluations = KeptEvaluations()
     services = ConsoleServices(
@@ -201,6 +206,8 @@ def _app(services: ConsoleServices, measurements: Measurements) -> FastAPI:
         releases_api.routes(services.releases, services.policies, services.lineages, measurements, rows, access),
         monitoring_api.routes(services.monitors, rows, access),
         telemetry_api.routes(services.traces, access, services.clock),
+        datasets_api.routes(services.datasets, rows, access),
+        prompts_api.routes(services.prompts, rows, access),
     ]
     return build([pages(services), *api], version="0")
 
