@@ -80,9 +80,11 @@ def _lines(value: Mapping[str, object]) -> list[str]:
 
 def parts(release: Release) -> tuple[Part, ...]:
     """Its components; a name of its own is said beside the kind only when it says more."""
-    return tuple(
-        Part(
-            part.ref, TITLES[part.kind].lower() + ("" if part.name == part.kind.value else f" {part.name}"), part.value
-        )
-        for part in release.components
-    )
+    return tuple(Part(part.ref, _what(part), part.value) for part in release.components)
+
+
+def _what(part: Component) -> str:
+    kind = TITLES[part.kind].lower()
+    if part.ref.startswith(f"own {kind}"):
+        kind = "written in the release file"
+    return kind if part.name == part.kind.value else f"{kind} {part.name}"
