@@ -140,15 +140,4 @@ def _valid_share(evaluation: Evaluation) -> Iterator[Measured]:
 
 def _prompt_text(release: Release) -> str:
     prompts = (part.value.get("messages") for part in release.components if part.kind is ComponentKind.PROMPT)
-    return "\n".join(text for messages in prompts for text in _texts(messages))
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for one in value.values():  # pyright: ignore[reportUnknownVariableType]  JSON
-            yield from _texts(one)  # pyright: ignore[reportUnknownArgumentType]  JSON
-    elif isinstance(value, list | tuple):
-        for one in value:  # pyright: ignore[reportUnknownVariableType]  JSON
-            yield from _texts(one)  # pyright: ignore[reportUnknownArgumentType]  JSON
+    return "\n".join(text_of(messages) for messages in prompts)

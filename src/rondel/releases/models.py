@@ -156,10 +156,6 @@ class Release:
     run_id: str | None = None
     """The run that made the candidate, if it names one."""
 
-    def component(self, name: str) -> Component | None:
-        """The component called `name`."""
-        return next((component for component in self.components if component.name == name), None)
-
 
 @dataclass(frozen=True)
 class Move:
@@ -315,15 +311,6 @@ class Verdict:
     measures: tuple[Measure, ...]
     n_live: int
     n_canary: int
-
-    @property
-    def move_to(self) -> Stage | None:
-        """The candidate's next stage, if it changes."""
-        return {Choice.PROMOTE: Stage.LIVE, Choice.ROLL_BACK: Stage.ROLLED_BACK}.get(self.choice)
-
-    def measure(self, name: str) -> Measure | None:
-        """The measure called `name`."""
-        return next((measure for measure in self.measures if measure.name == name), None)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Between GGUF and Hugging Face, for models of the llama architecture: base to torch, weights and adapters back.
+"""Between GGUF and Hugging Face, for models of the llama architecture: a base to torch, its adapters back.
 
-The reader's tables are those of llama.cpp (`convert_hf_to_gguf.py`, `convert_lora_to_gguf.py`): names of tensors, and
+The tables are those of llama.cpp (`convert_hf_to_gguf.py`, `convert_lora_to_gguf.py`): names of tensors, and
 the order of rows in q and k, which the two sides lay out differently for rotary embeddings.
 """
 
@@ -34,10 +34,6 @@ WHOLE: Mapping[str, str] = {
     "model.norm": "output_norm.weight",
     "lm_head": "output.weight",
 }
-OWN_FIELDS = frozenset(
-    {"general.architecture", "general.file_type", "general.quantization_version", "general.name", "llama.block_count"}
-)
-"""Fields that the writer sets itself; the others are taken from the template."""
 
 Floats = NDArray[np.float32]
 
@@ -79,26 +75,6 @@ def permute(rows: Floats, heads: int) -> Floats:
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def hf_to_gguf(model: PreTrainedModel, template: Path, out: Path, *, name: str, as_f16: bool = True) -> int:
-    """Write a model as GGUF; tokenizer and other fields come from `template`, a GGUF of the same family.
-
-    Matrices become f16 (else f32), vectors f32. Returns the bytes written.
-    """
-    config = model.config
-    writer = gguf.GGUFWriter(str(out), ARCHITECTURE)
-    _copy_fields(writer, template)
-    writer.add_name(name)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if as_f16 else gguf.LlamaFileType.ALL_F32)
-    writer.add_quantization_version(2)
-    for key, weight in model.state_dict().items():
-        if "rotary" in key or (config.tie_word_embeddings and key.startswith("lm_head")):
-            continue
-        values = _laid_out(key, weight.detach().float().cpu().numpy(), config)
-        writer.add_tensor(tensor_name(key), values.astype(np.float16) if as_f16 and values.ndim == 2 else values)
-    return _finish(writer, out)
-
-
 def lora_to_gguf(folder: Path, config: PreTrainedConfig, out: Path) -> int:
     """Write a PEFT adapter (its folder) as a GGUF adapter for a base of this `config`. Returns the bytes written."""
     settings = msgspec.json.decode((folder / "adapter_config.json").read_bytes(), type=_AdapterConfig)
@@ -124,15 +100,6 @@ def _laid_out(key: str, rows: Floats, config: PreTrainedConfig) -> Floats:
     if "k_proj" in key:
         return permute(rows, config.num_key_value_heads)
     return rows
-
-
-def _copy_fields(writer: gguf.GGUFWriter, template: Path) -> None:
-    for name, field in gguf.GGUFReader(str(template)).fields.items():
-        if name.startswith("GGUF.") or name in OWN_FIELDS:
-            continue
-        kind = field.types[0]
-        sub_type = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
-        writer.add_key_value(name, field.contents(), kind, sub_type=sub_type)
 
 
 def _finish(writer: gguf.GGUFWriter, out: Path) -> int:
