@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from rondel.datasets.models import Dataset, DatasetVersion, IndexRow, Origin
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
 DATASETS = Table(
     "datasets",
@@ -80,8 +80,7 @@ class DatasetStore:
         tx.execute(
             DATASETS.insert().values(
                 id=dataset.id,
-                project_id=scope.project_id,
-                environment=scope.environment,
+                **scoped(scope),
                 name=dataset.name,
                 description=dataset.description,
                 created_at=dataset.created_at,
@@ -93,7 +92,7 @@ class DatasetStore:
         query = (
             select(DATASETS, func.coalesce(func.max(VERSIONS.c.number), 0).label("newest"))
             .outerjoin(VERSIONS, VERSIONS.c.dataset_id == DATASETS.c.id)
-            .where(DATASETS.c.project_id == scope.project_id, DATASETS.c.environment == scope.environment)
+            .where(within(DATASETS, scope))
             .group_by(*DATASETS.c)
             .order_by(DATASETS.c.name)
         )
@@ -108,8 +107,7 @@ class DatasetStore:
         tx.execute(
             VERSIONS.insert().values(
                 id=version.id,
-                project_id=scope.project_id,
-                environment=scope.environment,
+                **scoped(scope),
                 dataset_id=version.dataset_id,
                 name=version.name,
                 number=version.number,
@@ -124,7 +122,7 @@ class DatasetStore:
                 created_by=version.created_by,
             )
         )
-        fixed = {"project_id": scope.project_id, "environment": scope.environment, "version_id": version.id}
+        fixed = {**scoped(scope), "version_id": version.id}
         rows = iter(index)
         while batch := list(islice(rows, BATCH)):
             tx.execute(EXAMPLES.insert(), [fixed | row._asdict() for row in batch])
@@ -180,17 +178,14 @@ class DatasetStore:
     def of_trace(self, tx: Tx, scope: Scope, trace_id: str) -> list[tuple[str, str]]:
         """(version id, example id) of every example that came from a trace."""
         query = select(EXAMPLES.c.version_id, EXAMPLES.c.example_id).where(
-            EXAMPLES.c.project_id == scope.project_id,
-            EXAMPLES.c.environment == scope.environment,
+            within(EXAMPLES, scope),
             EXAMPLES.c.trace_id == trace_id,
         )
         return [(row.version_id, row.example_id) for row in tx.execute(query)]
 
 
 def _versions(scope: Scope) -> Select[Any]:
-    return select(VERSIONS).where(
-        VERSIONS.c.project_id == scope.project_id, VERSIONS.c.environment == scope.environment
-    )
+    return select(VERSIONS).where(within(VERSIONS, scope))
 
 
 def _dataset(row: RowMapping) -> Dataset:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from rondel.evaluation.models import Evaluation, EvaluationState, EvaluatorSpec, Grade, Metric, Result, Target
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
 EVALUATIONS = Table(
     "evaluations",
@@ -86,8 +86,7 @@ class EvaluationStore:
         tx.execute(
             EVALUATIONS.insert().values(
                 id=evaluation.id,
-                project_id=scope.project_id,
-                environment=scope.environment,
+                **scoped(scope),
                 name=evaluation.name,
                 target=_json(evaluation.target),
                 dataset_version_id=evaluation.dataset_version_id,
@@ -106,8 +105,7 @@ class EvaluationStore:
         """Keep state, counts, metrics and message."""
         tx.execute(
             EVALUATIONS.update()
-            .where(EVALUATIONS.c.id == evaluation.id)
-            .where(EVALUATIONS.c.project_id == scope.project_id, EVALUATIONS.c.environment == scope.environment)
+            .where(EVALUATIONS.c.id == evaluation.id, within(EVALUATIONS, scope))
             .values(**_moving(evaluation))
         )
 
@@ -126,8 +124,7 @@ class EvaluationStore:
         """Write results; a second one for the same example takes the place of the first."""
         for result, cache_key in kept:
             values = {
-                "project_id": scope.project_id,
-                "environment": scope.environment,
+                **scoped(scope),
                 "evaluation_id": evaluation_id,
                 "example_id": result.example_id,
                 "position": result.position,
@@ -149,8 +146,7 @@ class EvaluationStore:
     ) -> Iterator[Result]:
         """By position."""
         query = select(RESULTS).where(
-            RESULTS.c.project_id == scope.project_id,
-            RESULTS.c.environment == scope.environment,
+            within(RESULTS, scope),
             RESULTS.c.evaluation_id == evaluation_id,
             RESULTS.c.position > after,
         )
@@ -159,21 +155,12 @@ class EvaluationStore:
 
     def done(self, tx: Tx, scope: Scope, evaluation_id: str) -> set[str]:
         """The ids of the examples that have a result."""
-        query = select(RESULTS.c.example_id).where(
-            RESULTS.c.project_id == scope.project_id,
-            RESULTS.c.environment == scope.environment,
-            RESULTS.c.evaluation_id == evaluation_id,
-        )
+        query = select(RESULTS.c.example_id).where(within(RESULTS, scope), RESULTS.c.evaluation_id == evaluation_id)
         return {row.example_id for row in tx.execute(query)}
 
     def answered(self, tx: Tx, scope: Scope, cache_key: str) -> Result | None:
         """An earlier answer to the same request, without an error."""
-        query = select(RESULTS).where(
-            RESULTS.c.project_id == scope.project_id,
-            RESULTS.c.environment == scope.environment,
-            RESULTS.c.cache_key == cache_key,
-            RESULTS.c.error == "",
-        )
+        query = select(RESULTS).where(within(RESULTS, scope), RESULTS.c.cache_key == cache_key, RESULTS.c.error == "")
         row = tx.execute(query.limit(1)).mappings().first()
         return _result(row) if row else None
 
@@ -183,19 +170,13 @@ class EvaluationStore:
         query = select(
             func.count().label("done"),
             func.coalesce(func.sum(case((RESULTS.c.error != "", 1), else_=0)), 0).label("errors"),
-        ).where(
-            RESULTS.c.project_id == scope.project_id,
-            RESULTS.c.environment == scope.environment,
-            RESULTS.c.evaluation_id == evaluation.id,
-        )
+        ).where(within(RESULTS, scope), RESULTS.c.evaluation_id == evaluation.id)
         row = tx.execute(query).one()
         return replace(evaluation, done=int(row.done), errors=int(row.errors))
 
 
 def _evaluations(scope: Scope) -> Select[Any]:
-    return select(EVALUATIONS).where(
-        EVALUATIONS.c.project_id == scope.project_id, EVALUATIONS.c.environment == scope.environment
-    )
+    return select(EVALUATIONS).where(within(EVALUATIONS, scope))
 
 
 def _moving(evaluation: Evaluation) -> dict[str, object]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from rondel.experiments.models import Artifact, Code, Point, Run, RunKind, RunState
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
 RUNS = Table(
     "runs",
@@ -80,8 +80,7 @@ class RunStore:
         tx.execute(
             RUNS.insert().values(
                 id=run.id,
-                project_id=scope.project_id,
-                environment=scope.environment,
+                **scoped(scope),
                 kind=run.kind.value,
                 name=run.name,
                 experiment=run.experiment,
@@ -103,7 +102,7 @@ class RunStore:
         """Write down how it ended."""
         tx.execute(
             RUNS.update()
-            .where(RUNS.c.id == run_id, RUNS.c.project_id == scope.project_id, RUNS.c.environment == scope.environment)
+            .where(RUNS.c.id == run_id, within(RUNS, scope))
             .values(state=state.value, error=error, ended_at=tx.now())
         )
 
@@ -137,16 +136,14 @@ class RunStore:
 
     def ids(self, tx: Tx, scope: Scope, limit: int = 200) -> list[str]:
         """The newest ids, to name near ones."""
-        query = select(RUNS.c.id).where(RUNS.c.project_id == scope.project_id, RUNS.c.environment == scope.environment)
+        query = select(RUNS.c.id).where(within(RUNS, scope))
         return [row[0] for row in tx.execute(query.order_by(RUNS.c.id.desc()).limit(limit))]
 
     def experiments(self, tx: Tx, scope: Scope) -> list[tuple[str, int]]:
         """Names of experiments and how many runs each has."""
         query = (
             select(RUNS.c.experiment, func.count().label("runs"))
-            .where(
-                RUNS.c.project_id == scope.project_id, RUNS.c.environment == scope.environment, RUNS.c.experiment != ""
-            )
+            .where(within(RUNS, scope), RUNS.c.experiment != "")
             .group_by(RUNS.c.experiment)
             .order_by(RUNS.c.experiment)
         )
@@ -158,8 +155,7 @@ class RunStore:
             tx.upsert(
                 METRICS,
                 {
-                    "project_id": scope.project_id,
-                    "environment": scope.environment,
+                    **scoped(scope),
                     "run_id": run_id,
                     "name": name,
                     "step": step,
@@ -174,8 +170,7 @@ class RunStore:
         tx.upsert(
             ARTIFACTS,
             {
-                "project_id": scope.project_id,
-                "environment": scope.environment,
+                **scoped(scope),
                 "run_id": run_id,
                 "name": artifact.name,
                 "sha256": artifact.sha256,
@@ -240,7 +235,7 @@ class RunStore:
 
 
 def _runs(scope: Scope) -> Select[Any]:
-    return select(RUNS).where(RUNS.c.project_id == scope.project_id, RUNS.c.environment == scope.environment)
+    return select(RUNS).where(within(RUNS, scope))
 
 
 def _run(row: RowMapping, metrics: Mapping[str, float], artifacts: tuple[Artifact, ...]) -> Run:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Row, Select, Table, Text, UniqueConstraint, delete, select
+from sqlalchemy import Column, Row, Table, Text, UniqueConstraint, delete, select
 
 from rondel.gateway.models import KeyPolicy, RouteSettings, SavedConnection, SavedRoute
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
 CONNECTIONS = Table(
     "connections",
@@ -50,8 +50,7 @@ class GatewayStore:
         """Insert or overwrite one."""
         values = {
             "id": connection.id,
-            "project_id": scope.project_id,
-            "environment": scope.environment,
+            **scoped(scope),
             "name": connection.name,
             "provider": connection.provider,
             "base_url": connection.base_url,
@@ -64,30 +63,23 @@ class GatewayStore:
 
     def connection(self, tx: Tx, scope: Scope, name: str) -> SavedConnection | None:
         """By its name."""
-        found = _within(select(CONNECTIONS), CONNECTIONS, scope).where(CONNECTIONS.c.name == name)
+        found = select(CONNECTIONS).where(within(CONNECTIONS, scope), CONNECTIONS.c.name == name)
         row = tx.execute(found).first()
         return _connection(row) if row else None
 
     def connections(self, tx: Tx, scope: Scope) -> list[SavedConnection]:
         """All, by name."""
-        found = _within(select(CONNECTIONS), CONNECTIONS, scope).order_by(CONNECTIONS.c.name)
+        found = select(CONNECTIONS).where(within(CONNECTIONS, scope)).order_by(CONNECTIONS.c.name)
         return [_connection(row) for row in tx.execute(found)]
 
     def remove_connection(self, tx: Tx, scope: Scope, name: str) -> None:
         """Delete one."""
-        tx.execute(
-            delete(CONNECTIONS).where(
-                CONNECTIONS.c.project_id == scope.project_id,
-                CONNECTIONS.c.environment == scope.environment,
-                CONNECTIONS.c.name == name,
-            )
-        )
+        tx.execute(delete(CONNECTIONS).where(within(CONNECTIONS, scope), CONNECTIONS.c.name == name))
 
     def save_route(self, tx: Tx, scope: Scope, route: SavedRoute) -> None:
         """Insert or overwrite one."""
         values = {
-            "project_id": scope.project_id,
-            "environment": scope.environment,
+            **scoped(scope),
             "name": route.name,
             "settings": _json(route.settings),
             "created_at": route.created_at,
@@ -96,7 +88,7 @@ class GatewayStore:
 
     def routes(self, tx: Tx, scope: Scope) -> list[SavedRoute]:
         """All, by name."""
-        found = _within(select(ROUTES), ROUTES, scope).order_by(ROUTES.c.name)
+        found = select(ROUTES).where(within(ROUTES, scope)).order_by(ROUTES.c.name)
         return [
             SavedRoute(row.name, msgspec.json.decode(row.settings, type=RouteSettings), row.created_at)
             for row in tx.execute(found)
@@ -104,19 +96,12 @@ class GatewayStore:
 
     def remove_route(self, tx: Tx, scope: Scope, name: str) -> None:
         """Delete one."""
-        tx.execute(
-            delete(ROUTES).where(
-                ROUTES.c.project_id == scope.project_id,
-                ROUTES.c.environment == scope.environment,
-                ROUTES.c.name == name,
-            )
-        )
+        tx.execute(delete(ROUTES).where(within(ROUTES, scope), ROUTES.c.name == name))
 
     def save_policy(self, tx: Tx, scope: Scope, key_id: str, policy: KeyPolicy) -> None:
         """Insert or overwrite one."""
         values = {
-            "project_id": scope.project_id,
-            "environment": scope.environment,
+            **scoped(scope),
             "key_id": key_id,
             "policy": _json(policy),
         }
@@ -124,12 +109,8 @@ class GatewayStore:
 
     def policies(self, tx: Tx, scope: Scope) -> dict[str, KeyPolicy]:
         """All, by the key's id."""
-        found = _within(select(KEY_POLICIES), KEY_POLICIES, scope)
+        found = select(KEY_POLICIES).where(within(KEY_POLICIES, scope))
         return {row.key_id: msgspec.json.decode(row.policy, type=KeyPolicy) for row in tx.execute(found)}
-
-
-def _within(query: Select[Any], table: Table, scope: Scope) -> Select[Any]:
-    return query.where(table.c.project_id == scope.project_id, table.c.environment == scope.environment)
 
 
 def _connection(row: Row[Any]) -> SavedConnection:

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Float, Integer, RowMapping, Table, Text, and_, select
+from sqlalchemy import Column, Float, Integer, Table, Text, select
 
 from rondel.governance.models import Approval, Decision, Evidence, Policy
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, own, scoped, within
 
 POLICIES = Table(
     "policies",
@@ -61,8 +61,7 @@ class GovernanceStore:
     def save_policy(self, tx: Tx, scope: Scope, policy: Policy, by: str) -> None:
         """Insert, or replace the version before."""
         values = {
-            "project_id": scope.project_id,
-            "environment": scope.environment,
+            **scoped(scope),
             "name": policy.name,
             "version": policy.version,
             "content": msgspec.json.encode(policy).decode(),
@@ -73,48 +72,36 @@ class GovernanceStore:
 
     def policies(self, tx: Tx, scope: Scope) -> list[Policy]:
         """All that were saved, by name."""
-        query = select(POLICIES.c.content).where(_in(POLICIES, scope)).order_by(POLICIES.c.name)
+        query = select(POLICIES.c.content).where(within(POLICIES, scope)).order_by(POLICIES.c.name)
         return [msgspec.json.decode(content, type=Policy) for content in tx.execute(query).scalars()]
 
     def add_evidence(self, tx: Tx, scope: Scope, evidence: Evidence) -> None:
         """Insert one piece."""
-        tx.execute(EVIDENCE.insert().values(**_scoped(scope), **asdict(evidence)))
+        tx.execute(EVIDENCE.insert().values(**scoped(scope), **asdict(evidence)))
 
     def evidence(self, tx: Tx, scope: Scope, subject: str) -> list[Evidence]:
         """Everything about a subject, oldest first."""
         query = (
             select(EVIDENCE)
-            .where(_in(EVIDENCE, scope), EVIDENCE.c.subject == subject)
+            .where(within(EVIDENCE, scope), EVIDENCE.c.subject == subject)
             .order_by(EVIDENCE.c.at, EVIDENCE.c.id)
         )
-        return [Evidence(**_own(row)) for row in tx.execute(query).mappings()]
+        return [Evidence(**own(row)) for row in tx.execute(query).mappings()]
 
     def add_approval(self, tx: Tx, scope: Scope, approval: Approval) -> None:
         """Insert one decision."""
-        tx.execute(APPROVALS.insert().values(**_scoped(scope), **asdict(approval)))
+        tx.execute(APPROVALS.insert().values(**scoped(scope), **asdict(approval)))
 
     def approvals(self, tx: Tx, scope: Scope, subject: str) -> list[Approval]:
         """Every decision about a subject, oldest first."""
         query = (
             select(APPROVALS)
-            .where(_in(APPROVALS, scope), APPROVALS.c.subject == subject)
+            .where(within(APPROVALS, scope), APPROVALS.c.subject == subject)
             .order_by(APPROVALS.c.at, APPROVALS.c.id)
         )
-        return [_approval(_own(row)) for row in tx.execute(query).mappings()]
+        return [_approval(own(row)) for row in tx.execute(query).mappings()]
 
 
 def _approval(fields: dict[str, Any]) -> Approval:
     fields["decision"] = Decision(fields["decision"])
     return Approval(**fields)
-
-
-def _in(table: Table, scope: Scope) -> ColumnElement[bool]:
-    return and_(table.c.project_id == scope.project_id, table.c.environment == scope.environment)
-
-
-def _scoped(scope: Scope) -> dict[str, str]:
-    return {"project_id": scope.project_id, "environment": scope.environment}
-
-
-def _own(row: RowMapping) -> dict[str, Any]:
-    return {name: row[name] for name in row if name not in {"project_id", "environment"}}

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from rondel.jobs.models import Job, JobState, Lease, LogLine, Schedule, TaskName
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, within
 
 JOBS = Table(
     "jobs",
@@ -141,22 +141,13 @@ class JobStore:
 
     def request_cancel(self, tx: Tx, scope: Scope, job_id: str) -> None:
         """Ask the worker that runs it to stop."""
-        tx.execute(
-            JOBS.update()
-            .where(JOBS.c.id == job_id, JOBS.c.project_id == scope.project_id, JOBS.c.environment == scope.environment)
-            .values(cancel_requested=True)
-        )
+        tx.execute(JOBS.update().where(JOBS.c.id == job_id, within(JOBS, scope)).values(cancel_requested=True))
 
     def logs(self, tx: Tx, scope: Scope, job_id: str, *, after: int, limit: int) -> list[LogLine]:
         """Lines above position `after`, in order."""
         query = (
             select(LOGS.c.position, LOGS.c.at, LOGS.c.text)
-            .where(
-                LOGS.c.job_id == job_id,
-                LOGS.c.project_id == scope.project_id,
-                LOGS.c.environment == scope.environment,
-                LOGS.c.position > after,
-            )
+            .where(LOGS.c.job_id == job_id, within(LOGS, scope), LOGS.c.position > after)
             .order_by(LOGS.c.position)
             .limit(limit)
         )
@@ -183,22 +174,12 @@ class JobStore:
 
     def schedules(self, tx: Tx, scope: Scope) -> list[Schedule]:
         """The schedules of a project, by name."""
-        query = (
-            select(SCHEDULES)
-            .where(SCHEDULES.c.project_id == scope.project_id, SCHEDULES.c.environment == scope.environment)
-            .order_by(SCHEDULES.c.name)
-        )
+        query = select(SCHEDULES).where(within(SCHEDULES, scope)).order_by(SCHEDULES.c.name)
         return [_schedule(row) for row in tx.execute(query).mappings()]
 
     def drop_schedule(self, tx: Tx, scope: Scope, schedule_id: str) -> None:
         """Forget it."""
-        tx.execute(
-            SCHEDULES.delete().where(
-                SCHEDULES.c.id == schedule_id,
-                SCHEDULES.c.project_id == scope.project_id,
-                SCHEDULES.c.environment == scope.environment,
-            )
-        )
+        tx.execute(SCHEDULES.delete().where(SCHEDULES.c.id == schedule_id, within(SCHEDULES, scope)))
 
 
 class WorkerStore:
@@ -349,7 +330,7 @@ class WorkerStore:
 
 
 def _jobs(scope: Scope) -> Select[Any]:
-    return select(JOBS).where(JOBS.c.project_id == scope.project_id, JOBS.c.environment == scope.environment)
+    return select(JOBS).where(within(JOBS, scope))
 
 
 def _job(row: RowMapping) -> Job:

@@ -1,26 +1,23 @@
 """The rows of monitoring."""
 
 from dataclasses import asdict
-from typing import Any
 
 import msgspec
 from sqlalchemy import (
     JSON,
     Column,
-    ColumnElement,
     Float,
     Integer,
     RowMapping,
     Table,
     Text,
     UniqueConstraint,
-    and_,
     select,
 )
 
 from rondel.monitoring.models import Action, Alert, AlertState, Channel, Incident, Message, Monitor, MonitorKind, State
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, own, scoped, within
 
 MONITORS = Table(
     "monitors",
@@ -89,7 +86,7 @@ class MonitoringStore:
     def save(self, tx: Tx, scope: Scope, monitor: Monitor) -> None:
         """Insert, or overwrite the monitor with the same id."""
         values = asdict(monitor) | {
-            **_scoped(scope),
+            **scoped(scope),
             "kind": monitor.kind.value,
             "action": monitor.action.value,
             "state": monitor.state.value,
@@ -99,11 +96,11 @@ class MonitoringStore:
 
     def remove(self, tx: Tx, scope: Scope, monitor_id: str) -> None:
         """Delete one; its incidents stay."""
-        tx.execute(MONITORS.delete().where(_in(MONITORS, scope), MONITORS.c.id == monitor_id))
+        tx.execute(MONITORS.delete().where(within(MONITORS, scope), MONITORS.c.id == monitor_id))
 
     def monitors(self, tx: Tx, scope: Scope) -> list[Monitor]:
         """By name."""
-        rows = tx.execute(select(MONITORS).where(_in(MONITORS, scope)).order_by(MONITORS.c.name)).mappings()
+        rows = tx.execute(select(MONITORS).where(within(MONITORS, scope)).order_by(MONITORS.c.name)).mappings()
         return [_monitor(row) for row in rows]
 
     def all_monitors(self, tx: Tx) -> list[tuple[Scope, Monitor]]:
@@ -113,20 +110,20 @@ class MonitoringStore:
 
     def save_incident(self, tx: Tx, scope: Scope, incident: Incident) -> None:
         """Insert, or overwrite the incident with the same id."""
-        tx.upsert(INCIDENTS, asdict(incident) | {**_scoped(scope), "examples": list(incident.examples)})
+        tx.upsert(INCIDENTS, asdict(incident) | {**scoped(scope), "examples": list(incident.examples)})
 
     def open_incident(self, tx: Tx, scope: Scope, monitor_id: str) -> Incident | None:
         """The monitor's incident that is not closed; there is at most one."""
         columns = INCIDENTS.c
         query = select(INCIDENTS).where(
-            _in(INCIDENTS, scope), columns.monitor_id == monitor_id, columns.closed_at.is_(None)
+            within(INCIDENTS, scope), columns.monitor_id == monitor_id, columns.closed_at.is_(None)
         )
         row = tx.execute(query).mappings().first()
         return _incident(row) if row else None
 
     def incidents(self, tx: Tx, scope: Scope, *, monitor_id: str | None = None, limit: int = 100) -> list[Incident]:
         """Newest first."""
-        query = select(INCIDENTS).where(_in(INCIDENTS, scope))
+        query = select(INCIDENTS).where(within(INCIDENTS, scope))
         if monitor_id is not None:
             query = query.where(INCIDENTS.c.monitor_id == monitor_id)
         rows = tx.execute(query.order_by(INCIDENTS.c.opened_at.desc(), INCIDENTS.c.id.desc()).limit(limit)).mappings()
@@ -135,7 +132,7 @@ class MonitoringStore:
     def save_alert(self, tx: Tx, scope: Scope, alert: Alert) -> None:
         """Insert, or overwrite the alert with the same id."""
         values = asdict(alert) | {
-            **_scoped(scope),
+            **scoped(scope),
             "message": msgspec.json.encode(alert.message).decode(),
             "state": alert.state.value,
         }
@@ -149,47 +146,37 @@ class MonitoringStore:
 
     def alerts(self, tx: Tx, scope: Scope, *, limit: int = 100) -> list[Alert]:
         """Newest first."""
-        query = select(ALERTS).where(_in(ALERTS, scope)).order_by(ALERTS.c.at.desc(), ALERTS.c.id.desc()).limit(limit)
+        query = (
+            select(ALERTS).where(within(ALERTS, scope)).order_by(ALERTS.c.at.desc(), ALERTS.c.id.desc()).limit(limit)
+        )
         return [_alert(row) for row in tx.execute(query).mappings()]
 
     def save_channel(self, tx: Tx, scope: Scope, channel: Channel) -> None:
         """Insert, or overwrite the channel with the same name."""
-        values = asdict(channel) | _scoped(scope)
+        values = asdict(channel) | scoped(scope)
         tx.upsert(ALERT_CHANNELS, values, key=("project_id", "environment", "name"))
 
     def channels(self, tx: Tx, scope: Scope) -> list[Channel]:
         """By name."""
-        query = select(ALERT_CHANNELS).where(_in(ALERT_CHANNELS, scope)).order_by(ALERT_CHANNELS.c.name)
-        return [Channel(**_own(row)) for row in tx.execute(query).mappings()]
-
-
-def _in(table: Table, scope: Scope) -> ColumnElement[bool]:
-    return and_(table.c.project_id == scope.project_id, table.c.environment == scope.environment)
-
-
-def _scoped(scope: Scope) -> dict[str, str]:
-    return {"project_id": scope.project_id, "environment": scope.environment}
-
-
-def _own(row: RowMapping) -> dict[str, Any]:
-    return {name: row[name] for name in row if name not in {"project_id", "environment"}}
+        query = select(ALERT_CHANNELS).where(within(ALERT_CHANNELS, scope)).order_by(ALERT_CHANNELS.c.name)
+        return [Channel(**own(row)) for row in tx.execute(query).mappings()]
 
 
 def _monitor(row: RowMapping) -> Monitor:
-    fields = _own(row)
+    fields = own(row)
     fields["kind"], fields["action"] = MonitorKind(fields["kind"]), Action(fields["action"])
     fields["state"], fields["alerts"] = State(fields["state"]), tuple(fields["alerts"])
     return Monitor(**fields)
 
 
 def _incident(row: RowMapping) -> Incident:
-    fields = _own(row)
+    fields = own(row)
     fields["examples"] = tuple(fields["examples"])
     return Incident(**fields)
 
 
 def _alert(row: RowMapping) -> Alert:
-    fields = _own(row)
+    fields = own(row)
     fields["state"] = AlertState(fields["state"])
     fields["message"] = msgspec.json.decode(fields["message"], type=Message)
     return Alert(**fields)

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Integer, RowMapping, Select, Table, Text, UniqueC
 
 from rondel.prompts.models import Prompt, PromptDraft, PromptVersion
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
 VERSIONS = Table(
     "prompt_versions",
@@ -48,8 +48,7 @@ class PromptStore:
         tx.execute(
             VERSIONS.insert().values(
                 id=version.id,
-                project_id=scope.project_id,
-                environment=scope.environment,
+                **scoped(scope),
                 name=version.name,
                 number=version.number,
                 digest=version.digest,
@@ -74,11 +73,6 @@ class PromptStore:
     def by_id(self, tx: Tx, scope: Scope, version_id: str) -> PromptVersion | None:
         """One version by its id."""
         return self._one(tx, scope, _versions(scope).where(VERSIONS.c.id == version_id))
-
-    def by_digest(self, tx: Tx, scope: Scope, name: str, digest: str) -> PromptVersion | None:
-        """The newest version of `name` with this content."""
-        query = _versions(scope, name).where(VERSIONS.c.digest == digest)
-        return self._one(tx, scope, query.order_by(VERSIONS.c.number.desc()).limit(1))
 
     def versions(self, tx: Tx, scope: Scope, name: str) -> list[PromptVersion]:
         """All versions of a prompt, newest first."""
@@ -107,7 +101,7 @@ class PromptStore:
 
     def labels(self, tx: Tx, scope: Scope, name: str | None = None) -> dict[str, dict[str, int]]:
         """Prompt name to label to number."""
-        query = select(LABELS).where(LABELS.c.project_id == scope.project_id, LABELS.c.environment == scope.environment)
+        query = select(LABELS).where(within(LABELS, scope))
         if name is not None:
             query = query.where(LABELS.c.name == name)
         found: dict[str, dict[str, int]] = defaultdict(dict)
@@ -118,8 +112,7 @@ class PromptStore:
     def move_label(self, tx: Tx, scope: Scope, name: str, label: str, number: int, by: str) -> None:
         """Point a label to a version."""
         values = {
-            "project_id": scope.project_id,
-            "environment": scope.environment,
+            **scoped(scope),
             "name": name,
             "label": label,
             "number": number,
@@ -140,9 +133,7 @@ class PromptStore:
 
 
 def _versions(scope: Scope, name: str | None = None) -> Select[Any]:
-    query = select(VERSIONS).where(
-        VERSIONS.c.project_id == scope.project_id, VERSIONS.c.environment == scope.environment
-    )
+    query = select(VERSIONS).where(within(VERSIONS, scope))
     return query if name is None else query.where(VERSIONS.c.name == name)
 
 

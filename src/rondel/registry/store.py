@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Integer, RowMapping, Select, Table, T
 
 from rondel.registry.models import Contents, ModelCard, ModelKind, ModelVersion
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
 VERSIONS = Table(
     "model_versions",
@@ -51,8 +51,7 @@ class RegistryStore:
         tx.execute(
             VERSIONS.insert().values(
                 id=version.id,
-                project_id=scope.project_id,
-                environment=scope.environment,
+                **scoped(scope),
                 name=version.name,
                 number=version.number,
                 kind=version.kind.value,
@@ -71,11 +70,7 @@ class RegistryStore:
 
     def next_number(self, tx: Tx, scope: Scope, name: str) -> int:
         """The number of the next version; the numbers of deleted ones are not given again."""
-        query = select(func.max(VERSIONS.c.number)).where(
-            VERSIONS.c.project_id == scope.project_id,
-            VERSIONS.c.environment == scope.environment,
-            VERSIONS.c.name == name,
-        )
+        query = select(func.max(VERSIONS.c.number)).where(within(VERSIONS, scope), VERSIONS.c.name == name)
         return (tx.execute(query).scalar() or 0) + 1
 
     def by_id(self, tx: Tx, scope: Scope, version_id: str) -> ModelVersion | None:
@@ -124,8 +119,7 @@ class RegistryStore:
     def add_evidence(self, tx: Tx, scope: Scope, version_id: str, evidence_id: str) -> None:
         """Point to a piece of evidence; pointing twice is once."""
         values = {
-            "project_id": scope.project_id,
-            "environment": scope.environment,
+            **scoped(scope),
             "version_id": version_id,
             "evidence_id": evidence_id,
             "added_at": tx.now(),
@@ -153,11 +147,7 @@ class RegistryStore:
     def _evidence(self, tx: Tx, scope: Scope, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
         query = (
             select(EVIDENCE.c.version_id, EVIDENCE.c.evidence_id)
-            .where(
-                EVIDENCE.c.project_id == scope.project_id,
-                EVIDENCE.c.environment == scope.environment,
-                EVIDENCE.c.version_id.in_(list(ids)),
-            )
+            .where(within(EVIDENCE, scope), EVIDENCE.c.version_id.in_(list(ids)))
             .order_by(EVIDENCE.c.added_at, EVIDENCE.c.evidence_id)
         )
         found: dict[str, tuple[str, ...]] = {}
@@ -167,11 +157,7 @@ class RegistryStore:
 
 
 def _in(scope: Scope) -> tuple[Any, ...]:
-    return (
-        VERSIONS.c.project_id == scope.project_id,
-        VERSIONS.c.environment == scope.environment,
-        VERSIONS.c.deleted_at.is_(None),
-    )
+    return within(VERSIONS, scope), VERSIONS.c.deleted_at.is_(None)
 
 
 def _versions(scope: Scope) -> Select[Any]:

@@ -10,21 +10,19 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    ColumnElement,
     Float,
     Integer,
     RowMapping,
     Table,
     Text,
     UniqueConstraint,
-    and_,
     func,
     select,
 )
 
 from rondel.releases.models import Choice, Look, Move, Plan, Release, Role, Rollout, RolloutState, Seen, Stage
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, own, scoped, within
 
 RELEASES = Table(
     "releases",
@@ -144,7 +142,7 @@ class ReleaseStore:
         """Insert, or overwrite the release with the same id."""
         values = {
             "id": release.id,
-            **_scoped(scope),
+            **scoped(scope),
             "name": release.name,
             "route": release.route,
             "digest": release.digest,
@@ -158,18 +156,18 @@ class ReleaseStore:
     def find(self, tx: Tx, scope: Scope, ref: str) -> Release | None:
         """By id or by name."""
         column = RELEASES.c.id if ref.startswith("rel_") else RELEASES.c.name
-        content = tx.execute(select(RELEASES.c.content).where(_in(RELEASES, scope), column == ref)).scalar()
+        content = tx.execute(select(RELEASES.c.content).where(within(RELEASES, scope), column == ref)).scalar()
         return None if content is None else msgspec.json.decode(content, type=Release)
 
     def names(self, tx: Tx, scope: Scope) -> list[str]:
         """Every name."""
-        return list(tx.execute(select(RELEASES.c.name).where(_in(RELEASES, scope))).scalars())
+        return list(tx.execute(select(RELEASES.c.name).where(within(RELEASES, scope))).scalars())
 
     def list(
         self, tx: Tx, scope: Scope, *, route: str | None = None, stage: Stage | None = None, limit: int = 200
     ) -> "list[Release]":
         """Newest first."""
-        query = select(RELEASES.c.content).where(_in(RELEASES, scope))
+        query = select(RELEASES.c.content).where(within(RELEASES, scope))
         if route is not None:
             query = query.where(RELEASES.c.route == route)
         if stage is not None:
@@ -180,13 +178,13 @@ class ReleaseStore:
     def add_move(self, tx: Tx, scope: Scope, move: Move) -> None:
         """Insert one change of stage."""
         values = asdict(move) | {"moved_from": move.moved_from.value, "moved_to": move.moved_to.value}
-        tx.execute(RELEASE_MOVES.insert().values(**_scoped(scope), **values))
+        tx.execute(RELEASE_MOVES.insert().values(**scoped(scope), **values))
 
     def moves(self, tx: Tx, scope: Scope, release_id: str) -> "list[Move]":
         """A release's changes of stage, oldest first."""
         query = (
             select(RELEASE_MOVES)
-            .where(_in(RELEASE_MOVES, scope), RELEASE_MOVES.c.release_id == release_id)
+            .where(within(RELEASE_MOVES, scope), RELEASE_MOVES.c.release_id == release_id)
             .order_by(RELEASE_MOVES.c.at, RELEASE_MOVES.c.id)
         )
         return [_move(row) for row in tx.execute(query).mappings()]
@@ -194,19 +192,21 @@ class ReleaseStore:
     def live(self, tx: Tx, scope: Scope, route: str) -> Live | None:
         """The route's pointer; None while nothing is live."""
         columns = LIVE_RELEASES.c
-        query = select(columns.release_id, columns.previous_id).where(_in(LIVE_RELEASES, scope), columns.route == route)
+        query = select(columns.release_id, columns.previous_id).where(
+            within(LIVE_RELEASES, scope), columns.route == route
+        )
         row = tx.execute(query).mappings().first()
         return Live(row["release_id"], row["previous_id"]) if row else None
 
     def routes(self, tx: Tx, scope: Scope) -> "list[str]":
         """Routes that have a live release, by name."""
-        query = select(LIVE_RELEASES.c.route).where(_in(LIVE_RELEASES, scope)).order_by(LIVE_RELEASES.c.route)
+        query = select(LIVE_RELEASES.c.route).where(within(LIVE_RELEASES, scope)).order_by(LIVE_RELEASES.c.route)
         return list(tx.execute(query).scalars())
 
     def point(self, tx: Tx, scope: Scope, route: str, live: Live) -> None:
         """Move the route's pointer."""
         values = {
-            **_scoped(scope),
+            **scoped(scope),
             "route": route,
             "release_id": live.release_id,
             "previous_id": live.previous_id,
@@ -217,7 +217,7 @@ class ReleaseStore:
     def save_rollout(self, tx: Tx, scope: Scope, rollout: Rollout) -> None:
         """Insert, or overwrite the rollout with the same id."""
         values = asdict(rollout) | {
-            **_scoped(scope),
+            **scoped(scope),
             "role": rollout.role.value,
             "state": rollout.state.value,
             "plan": msgspec.json.encode(rollout.plan).decode(),
@@ -227,7 +227,7 @@ class ReleaseStore:
     def running(self, tx: Tx, scope: Scope, route: str) -> Rollout | None:
         """The route's rollout that has not ended; there is at most one."""
         query = select(ROLLOUTS).where(
-            _in(ROLLOUTS, scope), ROLLOUTS.c.route == route, ROLLOUTS.c.state != RolloutState.DONE.value
+            within(ROLLOUTS, scope), ROLLOUTS.c.route == route, ROLLOUTS.c.state != RolloutState.DONE.value
         )
         row = tx.execute(query).mappings().first()
         return _rollout(row) if row else None
@@ -240,7 +240,7 @@ class ReleaseStore:
 
     def rollouts(self, tx: Tx, scope: Scope, release_id: str | None = None) -> "list[Rollout]":
         """Newest first; of one release if asked."""
-        query = select(ROLLOUTS).where(_in(ROLLOUTS, scope))
+        query = select(ROLLOUTS).where(within(ROLLOUTS, scope))
         if release_id is not None:
             query = query.where(ROLLOUTS.c.release_id == release_id)
         found = tx.execute(query.order_by(ROLLOUTS.c.started_at.desc(), ROLLOUTS.c.id.desc())).mappings()
@@ -249,7 +249,7 @@ class ReleaseStore:
     def add_seen(self, tx: Tx, scope: Scope, rollout_id: str, rows: Iterable[tuple[Seen, str, Any]]) -> None:
         """Insert answers, each with its response id and time."""
         values = [
-            {**_scoped(scope), "rollout_id": rollout_id, "response_id": response_id, "at": at, **asdict(seen)}
+            {**scoped(scope), "rollout_id": rollout_id, "response_id": response_id, "at": at, **asdict(seen)}
             for seen, response_id, at in rows
         ]
         if values:
@@ -268,7 +268,7 @@ class ReleaseStore:
         """Every answer of a rollout in order, by (trace id, response id, is it the candidate's)."""
         query = (
             select(ROLLOUT_ANSWERS)
-            .where(_in(ROLLOUT_ANSWERS, scope), ROLLOUT_ANSWERS.c.rollout_id == rollout_id)
+            .where(within(ROLLOUT_ANSWERS, scope), ROLLOUT_ANSWERS.c.rollout_id == rollout_id)
             .order_by(ROLLOUT_ANSWERS.c.seq)
         )
         rows = tx.execute(query).mappings()
@@ -282,13 +282,13 @@ class ReleaseStore:
 
     def add_look(self, tx: Tx, scope: Scope, look: Look) -> None:
         """Insert one look."""
-        tx.execute(LOOKS.insert().values(**_scoped(scope), **(asdict(look) | {"choice": look.choice.value})))
+        tx.execute(LOOKS.insert().values(**scoped(scope), **(asdict(look) | {"choice": look.choice.value})))
 
     def looks(self, tx: Tx, scope: Scope, rollout_ids: Sequence[str]) -> "list[Look]":
         """The looks at these rollouts, oldest first."""
         query = (
             select(LOOKS)
-            .where(_in(LOOKS, scope), LOOKS.c.rollout_id.in_(rollout_ids))
+            .where(within(LOOKS, scope), LOOKS.c.rollout_id.in_(rollout_ids))
             .order_by(LOOKS.c.at, LOOKS.c.number)
         )
         return [_look(row) for row in tx.execute(query).mappings()]
@@ -297,7 +297,7 @@ class ReleaseStore:
         """The newest look at a rollout."""
         query = (
             select(LOOKS)
-            .where(_in(LOOKS, scope), LOOKS.c.rollout_id == rollout_id)
+            .where(within(LOOKS, scope), LOOKS.c.rollout_id == rollout_id)
             .order_by(LOOKS.c.number.desc())
             .limit(1)
         )
@@ -305,36 +305,24 @@ class ReleaseStore:
         return _look(row) if row else None
 
 
-def _in(table: Table, scope: Scope) -> ColumnElement[bool]:
-    return and_(table.c.project_id == scope.project_id, table.c.environment == scope.environment)
-
-
-def _scoped(scope: Scope) -> dict[str, str]:
-    return {"project_id": scope.project_id, "environment": scope.environment}
-
-
-def _own(row: RowMapping, *left_out: str) -> dict[str, Any]:
-    return {name: row[name] for name in row if name not in {"project_id", "environment", *left_out}}
-
-
 def _move(row: RowMapping) -> Move:
-    fields = _own(row)
+    fields = own(row)
     fields["moved_from"], fields["moved_to"] = Stage(fields["moved_from"]), Stage(fields["moved_to"])
     return Move(**fields)
 
 
 def _rollout(row: RowMapping) -> Rollout:
-    fields = _own(row)
+    fields = own(row)
     fields["role"], fields["state"] = Role(fields["role"]), RolloutState(fields["state"])
     fields["plan"] = msgspec.json.decode(fields["plan"], type=Plan)
     return Rollout(**fields)
 
 
 def _seen(row: RowMapping) -> Seen:
-    return Seen(**_own(row, "rollout_id", "response_id", "at"))
+    return Seen(**own(row, "rollout_id", "response_id", "at"))
 
 
 def _look(row: RowMapping) -> Look:
-    fields = _own(row)
+    fields = own(row)
     fields["choice"] = Choice(fields["choice"])
     return Look(**fields)

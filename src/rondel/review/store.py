@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
 
-from sqlalchemy import JSON, Column, ColumnElement, Integer, RowMapping, Table, Text, UniqueConstraint, and_, select
+from sqlalchemy import JSON, Column, Integer, RowMapping, Table, Text, UniqueConstraint, select
 
 from rondel.review.models import Item, Label, Queue
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, own, scoped, within
 
 REVIEW_QUEUES = Table(
     "review_queues",
@@ -58,62 +57,50 @@ class ReviewStore:
     def add_queue(self, tx: Tx, scope: Scope, queue: Queue) -> None:
         """Insert one."""
         values = asdict(queue) | {"choices": list(queue.choices)}
-        tx.execute(REVIEW_QUEUES.insert().values(**_scoped(scope), **values))
+        tx.execute(REVIEW_QUEUES.insert().values(**scoped(scope), **values))
 
     def queues(self, tx: Tx, scope: Scope) -> list[Queue]:
         """By name."""
-        rows = tx.execute(select(REVIEW_QUEUES).where(_in(REVIEW_QUEUES, scope)).order_by(REVIEW_QUEUES.c.name))
+        rows = tx.execute(select(REVIEW_QUEUES).where(within(REVIEW_QUEUES, scope)).order_by(REVIEW_QUEUES.c.name))
         return [_queue(row) for row in rows.mappings()]
 
     def add_items(self, tx: Tx, scope: Scope, items: Iterable[Item]) -> None:
         """Insert some."""
-        values = [{**_scoped(scope), **asdict(item)} for item in items]
+        values = [{**scoped(scope), **asdict(item)} for item in items]
         if values:
             tx.execute(REVIEW_ITEMS.insert(), values)
 
     def items(self, tx: Tx, scope: Scope, queue_id: str) -> list[Item]:
         """Oldest first."""
         columns = REVIEW_ITEMS.c
-        query = select(REVIEW_ITEMS).where(_in(REVIEW_ITEMS, scope), columns.queue_id == queue_id)
-        return [Item(**_own(row)) for row in tx.execute(query.order_by(columns.added_at, columns.id)).mappings()]
+        query = select(REVIEW_ITEMS).where(within(REVIEW_ITEMS, scope), columns.queue_id == queue_id)
+        return [Item(**own(row)) for row in tx.execute(query.order_by(columns.added_at, columns.id)).mappings()]
 
     def item(self, tx: Tx, scope: Scope, item_id: str) -> Item | None:
         """By id."""
-        query = select(REVIEW_ITEMS).where(_in(REVIEW_ITEMS, scope), REVIEW_ITEMS.c.id == item_id)
+        query = select(REVIEW_ITEMS).where(within(REVIEW_ITEMS, scope), REVIEW_ITEMS.c.id == item_id)
         row = tx.execute(query).mappings().first()
-        return Item(**_own(row)) if row else None
+        return Item(**own(row)) if row else None
 
     def save_label(self, tx: Tx, scope: Scope, label: Label) -> None:
         """Insert, or replace what the same person chose before."""
-        tx.upsert(REVIEW_LABELS, {**_scoped(scope), **asdict(label)}, key=("item_id", "reviewer_id"))
+        tx.upsert(REVIEW_LABELS, {**scoped(scope), **asdict(label)}, key=("item_id", "reviewer_id"))
 
     def labels(self, tx: Tx, scope: Scope, queue_id: str) -> dict[str, list[Label]]:
         """By item."""
         query = (
             select(REVIEW_LABELS)
             .join(REVIEW_ITEMS, REVIEW_ITEMS.c.id == REVIEW_LABELS.c.item_id)
-            .where(_in(REVIEW_LABELS, scope), REVIEW_ITEMS.c.queue_id == queue_id)
+            .where(within(REVIEW_LABELS, scope), REVIEW_ITEMS.c.queue_id == queue_id)
             .order_by(REVIEW_LABELS.c.at, REVIEW_LABELS.c.reviewer_id)
         )
         found: dict[str, list[Label]] = defaultdict(list)
         for row in tx.execute(query).mappings():
-            found[row["item_id"]].append(Label(**_own(row)))
+            found[row["item_id"]].append(Label(**own(row)))
         return dict(found)
 
 
-def _in(table: Table, scope: Scope) -> ColumnElement[bool]:
-    return and_(table.c.project_id == scope.project_id, table.c.environment == scope.environment)
-
-
-def _scoped(scope: Scope) -> dict[str, str]:
-    return {"project_id": scope.project_id, "environment": scope.environment}
-
-
-def _own(row: RowMapping) -> dict[str, Any]:
-    return {name: row[name] for name in row if name not in {"project_id", "environment"}}
-
-
 def _queue(row: RowMapping) -> Queue:
-    fields = _own(row)
+    fields = own(row)
     fields["choices"] = tuple(fields["choices"])
     return Queue(**fields)

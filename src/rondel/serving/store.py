@@ -15,7 +15,7 @@ from rondel.serving.models import (
     Wanted,
 )
 from rondel.storage.models import Scope
-from rondel.storage.ports import METADATA, Instant, Tx
+from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
 DEPLOYMENTS = Table(
     "deployments",
@@ -52,8 +52,7 @@ class ServingStore:
         """Insert a deployment."""
         tx.execute(
             DEPLOYMENTS.insert().values(
-                project_id=scope.project_id,
-                environment=scope.environment,
+                **scoped(scope),
                 id=deployment.id,
                 name=deployment.name,
                 created_at=deployment.created_at,
@@ -96,12 +95,12 @@ class ServingStore:
     def get(self, tx: Tx, scope: Scope, name_or_id: str) -> Deployment | None:
         """One deployment by its name or id."""
         by_either = (DEPLOYMENTS.c.name == name_or_id) | (DEPLOYMENTS.c.id == name_or_id)
-        row = tx.execute(select(DEPLOYMENTS).where(*_in(scope), by_either)).mappings().first()
+        row = tx.execute(select(DEPLOYMENTS).where(within(DEPLOYMENTS, scope), by_either)).mappings().first()
         return _deployment(row) if row else None
 
     def list(self, tx: Tx, scope: Scope) -> "list[Deployment]":
         """All deployments of a scope, by name."""
-        rows = tx.execute(select(DEPLOYMENTS).where(*_in(scope)).order_by(DEPLOYMENTS.c.name)).mappings()
+        rows = tx.execute(select(DEPLOYMENTS).where(within(DEPLOYMENTS, scope)).order_by(DEPLOYMENTS.c.name)).mappings()
         return [_deployment(row) for row in rows]
 
     def everywhere(self, tx: Tx) -> "list[tuple[Scope, Deployment]]":
@@ -110,12 +109,8 @@ class ServingStore:
         return [(Scope(row["project_id"], row["environment"]), _deployment(row)) for row in rows]
 
 
-def _in(scope: Scope) -> tuple[Any, ...]:
-    return (DEPLOYMENTS.c.project_id == scope.project_id, DEPLOYMENTS.c.environment == scope.environment)
-
-
 def _one(scope: Scope, deployment_id: str) -> tuple[Any, ...]:
-    return (*_in(scope), DEPLOYMENTS.c.id == deployment_id)
+    return (within(DEPLOYMENTS, scope), DEPLOYMENTS.c.id == deployment_id)
 
 
 def _wishes(deployment: Deployment) -> dict[str, Any]:

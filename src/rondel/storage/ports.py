@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     CursorResult,
     DateTime,
@@ -20,8 +21,10 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    RowMapping,
     Table,
     Text,
+    and_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError
@@ -30,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 from rondel.clock import Clock
 from rondel.errors import Invalid
 from rondel.events import Event
-from rondel.storage.models import BlobRef, Result
+from rondel.storage.models import BlobRef, Result, Scope
 
 METADATA = MetaData()
 """Each area's `store.py` declares its tables here; the migrations create them."""
@@ -73,6 +76,21 @@ def values_of(table: Table, model: object) -> dict[str, Any]:
     """The attributes of `model` that are columns of `table`; enums as their values."""
     found = {column.name: getattr(model, column.name) for column in table.columns}
     return {name: value.value if isinstance(value, Enum) else value for name, value in found.items()}
+
+
+def within(table: Table, scope: Scope) -> ColumnElement[bool]:
+    """Whether a row of `table` belongs to `scope`: the border that queries keep to."""
+    return and_(table.c.project_id == scope.project_id, table.c.environment == scope.environment)
+
+
+def scoped(scope: Scope) -> dict[str, str]:
+    """The two columns that say whose a row is."""
+    return {"project_id": scope.project_id, "environment": scope.environment}
+
+
+def own(row: RowMapping, *left_out: str) -> dict[str, Any]:
+    """A row without the columns that say whose it is, and without `left_out`: the fields of its model."""
+    return {name: row[name] for name in row if name not in {"project_id", "environment", *left_out}}
 
 
 class Tx:
