@@ -248,7 +248,8 @@ def _gateway(services: ConsoleServices, tx: Tx, scope: Scope, facts: Facts) -> L
 
 def _traces(facts: Facts) -> LoopStage:
     firing = sum(monitor.state is State.FIRING for monitor in facts.monitors)
-    note = f"{plural(firing, 'monitor')} firing" if firing else f"{plural(len(facts.monitors), 'monitor')}, none firing"
+    calm = f"{plural(len(facts.monitors), 'monitor')}, none firing" if facts.monitors else "no monitor set"
+    note = f"{plural(firing, 'monitor')} firing" if firing else calm
     if not facts.hour.count:
         what = "no request in the last hour" if facts.month.count else "no trace yet"
         return LoopStage(
