@@ -1,14 +1,18 @@
-"""What commands print: tables for people, JSON for machines."""
+"""What commands print, tables for people and JSON for machines, and the files that people write for them."""
 
 import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from rondel.errors import Invalid, NotFound
 
 WIDE = 160
 """Columns where nobody looks on: a pipe or a file."""
@@ -37,6 +41,42 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empt
     for line in texts:
         shown.add_row(*(Text(text) for text in line))  # as it is: what people wrote is no markup
     console.print(shown)
+
+
+def listing(found: Any, columns: Mapping[str, str], *, json: bool, empty: str = "") -> None:
+    """What the API gave, a list or one thing: as JSON when asked for, else as the rows of a table."""
+    if json:
+        emit(found)
+    else:
+        rows = cast("list[Mapping[str, Any]]", found if isinstance(found, list) else [found])
+        table(rows, columns, empty=empty)
+
+
+def say(line: str) -> None:
+    """A line as it comes."""
+    sys.stdout.write(f"{line}\n")
+
+
+def keep_quiet(line: str) -> None:
+    """In place of `say`, when the output is for machines."""
+    del line
+
+
+def read_document(file: Path, *, holds: str = "a mapping") -> dict[str, Any]:
+    """A YAML or JSON file that is a mapping; `holds` says of what, should it be something else.
+
+    Raises:
+        NotFound, Invalid: there is no such file, or it is no mapping; one sentence.
+    """
+    if not file.is_file():
+        raise NotFound(f"There is no file {str(file)!r}.")
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Invalid(f"{str(file)!r} is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(document, dict):
+        raise Invalid(f"{str(file)!r} must hold {holds}.")
+    return cast("dict[str, Any]", document)
 
 
 def done(sentence: str, *, url: str, then: str) -> None:

@@ -10,7 +10,7 @@ from rondel.audit.models import Head
 from rondel.audit.service import verify_file
 from rondel.client.http import Api
 from rondel.errors import Invalid, NotFound
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, listing
 
 
 def group(connect: Callable[[], Api]) -> cyclopts.App:
@@ -33,11 +33,8 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
             For machines.
         """
         entries = connect().get("/api/v1/audit", subject=subject, action=action, limit=limit)
-        if json:
-            emit(entries)
-            return
         columns = {"No": "number", "When": "at", "Who": "actor_id", "Did": "action", "To": "subject"}
-        table(entries, columns, empty="Nothing was written yet.")
+        listing(entries, columns, json=json, empty="Nothing was written yet.")
 
     @app.command
     def verify(
@@ -62,10 +59,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
             found = verify_file(_lines(file), public_key=public_key, head=_head(head))
             sentence = found.finding.sentence if found.finding else None
             told = {"intact": found.is_intact, "entries": found.entries, "finding": sentence}
-        if json:
-            emit(told)
-        else:
-            table([told], {"Intact": "intact", "Entries": "entries", "Finding": "finding"}, empty="")
+        listing(told, {"Intact": "intact", "Entries": "entries", "Finding": "finding"}, json=json)
         return 0 if told["intact"] else 1
 
     @app.command(name="head")

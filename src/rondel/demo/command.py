@@ -18,12 +18,12 @@ from rondel.demo.house import ROUTE, House, StageFailed, scorer
 from rondel.demo.report import Report
 from rondel.demo.sender import Sender
 from rondel.demo.task import Task, built_in, load
-from rondel.releases.commands import read_document
 from rondel.server.first import first_start, local_key
 from rondel.server.processes import Stack, free_port, halt, launch
 from rondel.settings import Settings
 from rondel.settings import load as load_settings
 from rondel.storage.folder import Folder
+from rondel.terminal import read_document
 
 TRAFFIC = 210
 """Requests of the first stage."""

@@ -3,15 +3,14 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cyclopts
-import yaml
 
 from rondel.client.following import follow
 from rondel.client.http import Api
-from rondel.errors import Invalid, NotFound, did_you_mean
-from rondel.terminal import done, emit, table
+from rondel.errors import Invalid, did_you_mean
+from rondel.terminal import done, emit, keep_quiet, listing, read_document, say, table
 
 _LINE = {
     "Evaluation": "id",
@@ -35,6 +34,7 @@ _COMPARISON = {
     "Could see": "mde",
     "n": "n",
 }
+OPTIONS = "evaluators' options by name, such as 'regex: {pattern: ...}'"
 
 
 def group(connect: Callable[[], Api]) -> cyclopts.App:
@@ -86,7 +86,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             return
         table([_line(found)], _LINE, empty="")
         if found["message"]:
-            sys.stdout.write(found["message"] + "\n")
+            say(found["message"])
         named = [{"name": name, **metric} for name, metric in {**found["metrics"], **fields}.items()]
         table(named, {"Metric": "name", "Value": "value", "Low": "low", "High": "high", "n": "n"}, empty="")
         lines = [_answer(one, found["primary"]) for one in results]
@@ -103,10 +103,8 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         found = connect().get("/api/v1/evaluators")
-        if json:
-            emit(found)
-        else:
-            table(found, {"Evaluator": "name", "From": "package", "Version": "version"}, empty="None is installed.")
+        columns = {"Evaluator": "name", "From": "package", "Version": "version"}
+        listing(found, columns, json=json, empty="None is installed.")
 
 
 def _comparing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -156,7 +154,7 @@ def _comparing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(found)
         else:
-            sys.stdout.write(found["sentence"] + "\n")
+            say(found["sentence"])
 
 
 def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -202,7 +200,7 @@ def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         json
             For machines.
         """
-        given = _options(options)
+        given = read_document(options, holds=OPTIONS) if options else {}
         graders = evaluator or ["exact_match"]
         target = {"model": model, "prompt": prompt, "parameters": given.pop("parameters", {})}
         for one in given:
@@ -223,7 +221,7 @@ def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         started = api.post("/api/v1/evaluations", body)
         evaluation = str(started["evaluation"]["id"])
         if not json:
-            sys.stdout.write(started["plan"]["sentence"] + "\n")
+            say(started["plan"]["sentence"])
         return _followed(api, evaluation, started, wait=wait, json=json)
 
     @app.command
@@ -247,7 +245,7 @@ def _followed(api: Api, evaluation: str, started: dict[str, Any], *, wait: bool,
     """Wait for the job if asked, then print; 1 when it did not finish, or nothing could be answered."""
     job = started["job_id"]
     if wait and job:
-        follow(api, job, _silent if json else _say)
+        follow(api, job, keep_quiet if json else say)
     found = api.get(f"/api/v1/evaluations/{evaluation}")
     if json:
         emit(found)
@@ -257,14 +255,6 @@ def _followed(api: Api, evaluation: str, started: dict[str, Any], *, wait: bool,
         done(f"Evaluation {evaluation} {state}", url=f"{api.base_url}/experiments/{evaluation}", then=then)
     is_good = found["state"] == "finished" and found["errors"] < found["done"]
     return 0 if is_good or not wait else 1
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _silent(line: str) -> None:
-    del line
 
 
 def _line(one: dict[str, Any]) -> dict[str, Any]:
@@ -277,17 +267,3 @@ def _line(one: dict[str, Any]) -> dict[str, Any]:
 def _answer(one: dict[str, Any], primary: str) -> dict[str, Any]:
     grade = one["grades"].get(primary) or {"value": None, "reason": ""}
     return one | {"score": grade["value"], "why": one["error"] or grade["reason"], "output": one["output"][:200]}
-
-
-def _options(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    if not file.is_file():
-        raise NotFound(f"There is no file {str(file)!r}.")
-    try:
-        document = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Invalid(f"{str(file)!r} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(document, dict):
-        raise Invalid(f"{str(file)!r} must hold evaluators' options by name, such as 'regex: {{pattern: ...}}'.")
-    return cast("dict[str, Any]", document)

@@ -8,7 +8,7 @@ import cyclopts
 
 from rondel.client.files import save
 from rondel.client.http import Api
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, listing, table
 
 COLUMNS = {
     "Run": "id",
@@ -50,10 +50,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
             For machines.
         """
         found = connect().get("/api/v1/runs", kind=kind, experiment=experiment, state=state, limit=limit)
-        if json:
-            emit(found)
-        else:
-            table(found, COLUMNS, empty="No run yet: 'rondel train start RECIPE.yaml' makes one.")
+        listing(found, COLUMNS, json=json, empty="No run yet: 'rondel train start RECIPE.yaml' makes one.")
 
     @app.command
     def show(run: str, *, json: bool = False) -> None:

@@ -8,7 +8,7 @@ import cyclopts
 from rondel.client.http import Api
 from rondel.errors import Invalid
 from rondel.money import nano, usd
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, listing, table
 
 
 def group(connect: Callable[[], Api]) -> cyclopts.App:
@@ -50,10 +50,8 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         found = connect().get("/api/v1/providers")
-        if json:
-            emit(found)
-            return
-        table(found, {"Provider": "name", "From": "package", "Version": "version"}, empty="No provider is installed.")
+        columns = {"Provider": "name", "From": "package", "Version": "version"}
+        listing(found, columns, json=json, empty="No provider is installed.")
 
 
 def _connections(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -67,11 +65,9 @@ def _connections(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         found = connect().get("/api/v1/connections")
-        if json:
-            emit(found)
-            return
         columns = {"Name": "name", "Provider": "provider", "URL": "base_url", "Secret": "secret"}
-        table(found, columns, empty="There is no connection: make one with 'rondel gateway connect NAME PROVIDER'.")
+        nothing = "There is no connection: make one with 'rondel gateway connect NAME PROVIDER'."
+        listing(found, columns, json=json, empty=nothing)
 
     @app.command(name="connect")
     def connect_(name: str, provider: str, *, url: str = "", secret: str | None = None, json: bool = False) -> None:

@@ -11,7 +11,7 @@ from rondel.client.http import Api
 from rondel.clock import Clock, SystemClock
 from rondel.errors import Invalid
 from rondel.identity.models import Role
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, listing, table
 
 LONGEST_DAYS = 36_500
 """A hundred years; a key for longer is one without an end."""
@@ -120,11 +120,8 @@ def _people(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         found = connect().get("/api/v1/people")
-        if json:
-            emit(found)
-            return
         columns = {"Name": "name", "Role": "role", "Since": "created_at", "Id": "id"}
-        table(found, columns, empty="Nobody yet: add somebody with 'rondel key add-person NAME'.")
+        listing(found, columns, json=json, empty="Nobody yet: add somebody with 'rondel key add-person NAME'.")
 
     @app.command
     def add_person(name: str, *, role: Role = Role.DEVELOPER, json: bool = False) -> None:

@@ -1,13 +1,12 @@
 """`rondel job`: durable work."""
 
-import sys
 from collections.abc import Callable
 
 import cyclopts
 
 from rondel.client import following
 from rondel.client.http import Api
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, keep_quiet, listing, say, table
 
 COLUMNS = {
     "Job": "id",
@@ -50,10 +49,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
             For machines.
         """
         found = connect().get("/api/v1/jobs", state=state, task=task, subject=subject, limit=limit)
-        if json:
-            emit(found)
-        else:
-            table(found, COLUMNS, empty="No job yet.")
+        listing(found, COLUMNS, json=json, empty="No job yet.")
 
     @app.command
     def show(job: str, *, follow: bool = False, json: bool = False) -> int:
@@ -69,12 +65,12 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
             For machines: the job alone.
         """
         api = connect()
-        found = following.follow(api, job, _quietly if json else _say) if follow else api.get(f"/api/v1/jobs/{job}")
+        found = following.follow(api, job, keep_quiet if json else say) if follow else api.get(f"/api/v1/jobs/{job}")
         if json:
             emit(found)
         else:
             if not follow:
-                following.lines(api, job, 0, _say)
+                following.lines(api, job, 0, say)
             table([found], COLUMNS, empty="")
         return 1 if found["state"] in {"failed", "cancelled"} else 0
 
@@ -94,28 +90,14 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     def workers(*, json: bool = False) -> None:
         """Who carries jobs out."""
         found = connect().get("/api/v1/workers")
-        if json:
-            emit(found)
-        else:
-            columns = {"Worker": "id", "Host": "host", "Process": "pid", "Lease until": "until", "Tasks": "tasks"}
-            table(found, columns, empty="No worker runs: 'rondel up' starts one.")
+        columns = {"Worker": "id", "Host": "host", "Process": "pid", "Lease until": "until", "Tasks": "tasks"}
+        listing(found, columns, json=json, empty="No worker runs: 'rondel up' starts one.")
 
     @app.command
     def schedules(*, json: bool = False) -> None:
         """Work that comes again."""
         found = connect().get("/api/v1/schedules")
-        if json:
-            emit(found)
-        else:
-            columns = {"Name": "name", "Task": "task", "Every (s)": "every_s", "Next": "next_at"}
-            table(found, columns, empty="No schedule yet.")
+        columns = {"Name": "name", "Task": "task", "Every (s)": "every_s", "Next": "next_at"}
+        listing(found, columns, json=json, empty="No schedule yet.")
 
     return app
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
-def _quietly(line: str) -> None:
-    del line

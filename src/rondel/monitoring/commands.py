@@ -1,12 +1,12 @@
 """`rondel monitor`: list, add, check, incidents, channels."""
 
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import cyclopts
 
 from rondel.client.http import Api
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, listing
 
 MONITORS = {"Name": "name", "Kind": "kind", "Route": "route", "Limit": "limit", "State": "state", "Says": "sentence"}
 
@@ -25,7 +25,7 @@ def _watching(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         """Every monitor and what its last check said."""
         found = connect().get("/api/v1/monitors")
         empty = "No monitor yet: 'rondel monitor add errors error_rate ROUTE 0.05'."
-        _print(found, MONITORS, json=json, empty=empty)
+        listing(found, MONITORS, json=json, empty=empty)
 
     @app.command
     def add(
@@ -83,7 +83,7 @@ def _watching(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     def check(name: str, *, json: bool = False) -> int:
         """Look now; exit code 1 if the limit is broken."""
         found = connect().post(f"/api/v1/monitors/{name}/check")
-        _print(found, {"State": "state", "Says": "sentence"}, json=json, empty="")
+        listing(found, {"State": "state", "Says": "sentence"}, json=json, empty="")
         return 1 if found["state"] == "firing" else 0
 
     @app.command
@@ -100,14 +100,14 @@ def _telling(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         """When limits broke and held again."""
         found = connect().get("/api/v1/incidents", monitor=monitor)
         columns = {"Incident": "id", "From": "opened_at", "To": "closed_at", "What": "sentence"}
-        _print(found, columns, json=json, empty="None. Good.")
+        listing(found, columns, json=json, empty="None. Good.")
 
     @app.command
     def alerts(*, json: bool = False) -> None:
         """What was told to whom, and whether it arrived."""
         found = connect().get("/api/v1/alerts")
         columns = {"When": "at", "Channel": "channel", "State": "state", "What": "title", "Error": "error"}
-        _print(found, columns, json=json, empty="None yet.")
+        listing(found, columns, json=json, empty="None yet.")
 
     @app.command
     def webhook(name: str, url: str, *, secret: str = "", allow_private: bool = False, json: bool = False) -> None:
@@ -120,11 +120,3 @@ def _telling(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             return
         then = f"rondel monitor add NAME error_rate ROUTE 0.05 --alerts {name}"
         done(f"Channel {name} is a webhook.", url=f"{api.base_url}/monitors", then=then)
-
-
-def _print(found: Any, columns: dict[str, str], *, json: bool, empty: str) -> None:
-    if json:
-        emit(found)
-    else:
-        rows = cast("list[dict[str, Any]]", found if isinstance(found, list) else [found])
-        table(rows, columns, empty=empty)

@@ -3,15 +3,15 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
 from urllib.parse import quote
 
 import cyclopts
-import yaml
 
 from rondel.client.http import Api
-from rondel.errors import Invalid, NotFound
-from rondel.terminal import done, emit, table
+from rondel.errors import Invalid
+from rondel.terminal import done, emit, read_document, table
+
+DOCUMENT = "'messages', a list of role and content"
 
 
 def group(connect: Callable[[], Api]) -> cyclopts.App:
@@ -109,7 +109,10 @@ def _writing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         api = connect()
-        saved = api.post("/api/v1/prompts", {**_document(file), "name": name, "note": note})
+        document = read_document(file, holds=DOCUMENT)
+        if "messages" not in document:
+            raise Invalid(f"{str(file)!r} must hold {DOCUMENT}.")
+        saved = api.post("/api/v1/prompts", {**document, "name": name, "note": note})
         if json:
             emit(saved)
             return
@@ -146,15 +149,3 @@ def _at(ref: str) -> str:
 
 def _labels(labels: dict[str, int]) -> str:
     return ", ".join(f"{label} → {number}" for label, number in labels.items())
-
-
-def _document(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise NotFound(f"There is no file {str(file)!r}.")
-    try:
-        document = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Invalid(f"{str(file)!r} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(document, dict) or "messages" not in document:
-        raise Invalid(f"{str(file)!r} must hold 'messages', a list of role and content.")
-    return cast("dict[str, Any]", document)

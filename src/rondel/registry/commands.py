@@ -9,7 +9,7 @@ import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import Conflict, Invalid, TimedOut
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, listing, table
 
 POLL_S = 0.5
 
@@ -56,11 +56,8 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         found = connect().get("/api/v1/catalogue")
-        if json:
-            emit(found)
-            return
         columns = {"Name": "name", "Licence": "licence", "Description": "description"}
-        table(found, columns, empty="The catalogue is empty.")
+        listing(found, columns, json=json, empty="The catalogue is empty.")
 
     @app.command
     def show(ref: str, *, json: bool = False) -> None:

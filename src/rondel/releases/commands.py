@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cyclopts
-import yaml
 
 from rondel.client.http import Api
-from rondel.errors import GateRefused, Invalid, NeedsApproval, NotFound
-from rondel.terminal import done, emit, table
+from rondel.errors import GateRefused, NeedsApproval
+from rondel.terminal import done, emit, listing, read_document, table
 
 LOOKS = {
     "Look": "number",
@@ -35,23 +34,6 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     return app
 
 
-def read_document(file: Path) -> dict[str, Any]:
-    """A YAML or JSON file that holds a mapping.
-
-    Raises:
-        NotFound, Invalid: there is no such file, or it is no mapping; one sentence.
-    """
-    if not file.is_file():
-        raise NotFound(f"There is no file {str(file)!r}.")
-    try:
-        document = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Invalid(f"{str(file)!r} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(document, dict):
-        raise Invalid(f"{str(file)!r} must hold a mapping.")
-    return cast("dict[str, Any]", document)
-
-
 def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command(name="list")
     def list_(*, route: str | None = None, stage: str | None = None, json: bool = False) -> None:
@@ -68,7 +50,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         """
         found = connect().get("/api/v1/releases", route=route, stage=stage)
         columns = {"Name": "name", "Route": "route", "Stage": "stage", "By": "author_name", "Moved": "moved_at"}
-        _print(found, columns, json=json, empty="No release yet: write one with 'rondel release create FILE.yaml'.")
+        listing(found, columns, json=json, empty="No release yet: write one with 'rondel release create FILE.yaml'.")
 
     @app.command
     def show(name: str, *, json: bool = False) -> None:
@@ -90,13 +72,13 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         """What is known about a release."""
         found = connect().get(f"/api/v1/releases/{name}/evidence")
         columns = {"Evidence": "name", "Value": "value", "Low": "low", "High": "high", "n": "n", "From": "producer"}
-        _print(found, columns, json=json, empty=f"None yet: 'rondel release record {name} data.leaked 0 --n 100'.")
+        listing(found, columns, json=json, empty=f"None yet: 'rondel release record {name} data.leaked 0 --n 100'.")
 
     @app.command
     def changes(name: str, *, against: str | None = None, json: bool = False) -> None:
         """What is other than in another release (by default the one it is compared with)."""
         found = connect().get(f"/api/v1/releases/{name}/changes", against=against)
-        _print(found, {"Part": "name", "Change": "sentence"}, json=json, empty="Nothing to compare.")
+        listing(found, {"Part": "name", "Change": "sentence"}, json=json, empty="Nothing to compare.")
 
     @app.command
     def watch(name: str, *, json: bool = False) -> None:
@@ -116,7 +98,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         """Judge every look again from the answers it knew; exit code 1 if one comes out otherwise."""
         found = connect().get(f"/api/v1/releases/{name}/replay")
         columns = {"Look": "number", "Choice": "choice", "Replayed": "replayed", "Same": "same"}
-        _print(found, columns, json=json, empty="No look yet.")
+        listing(found, columns, json=json, empty="No look yet.")
         return 0 if all(look["same"] for look in found) else 1
 
     @app.command
@@ -135,7 +117,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         found = connect().get(f"/api/v1/releases/{name}/size", expected_effect=effect, spread=spread)
-        _print(
+        listing(
             found, {"Canary answers": "canary_answers", "Requests": "requests", "Why": "sentence"}, json=json, empty=""
         )
 
@@ -326,7 +308,7 @@ def _policies(connect: Callable[[], Api]) -> cyclopts.App:
         """Every policy."""
         found = connect().get("/api/v1/policies")
         columns = {"Name": "name", "Version": "version", "Approvals": "approvals_needed"}
-        _print(
+        listing(
             found, columns | {"Self-approval": "allow_self_approval", "Override": "allow_override"}, json=json, empty=""
         )
 
@@ -348,14 +330,6 @@ def _policies(connect: Callable[[], Api]) -> cyclopts.App:
         done(f"Policy {saved['name']} is at version {saved['version']}.", url=url, then=then)
 
     return app
-
-
-def _print(found: Any, columns: dict[str, str], *, json: bool, empty: str) -> None:
-    if json:
-        emit(found)
-    else:
-        rows = cast("list[dict[str, Any]]", found if isinstance(found, list) else [found])
-        table(rows, columns, empty=empty)
 
 
 def _told(api: Api, release: dict[str, Any], sentence: str, then: str) -> None:

@@ -8,7 +8,7 @@ import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import TimedOut
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, listing, table
 
 POLL_S = 0.25
 
@@ -34,11 +34,8 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         found = connect().get("/api/v1/deployments")
-        if json:
-            emit(found)
-            return
         columns = {"Name": "name", "Model": "model", "Engine": "engine", "State": "state", "Detail": "detail"}
-        table(found, columns, empty="Nothing is deployed: try 'rondel engine deploy smollm2'.")
+        listing(found, columns, json=json, empty="Nothing is deployed: try 'rondel engine deploy smollm2'.")
 
     @app.command
     def show(name: str, *, json: bool = False) -> None:

@@ -1,17 +1,14 @@
 """`rondel train`: better candidates from one's own data."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cyclopts
-import yaml
 
 from rondel.client.following import follow
 from rondel.client.http import Api
-from rondel.errors import Invalid, NotFound
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, keep_quiet, listing, read_document, say, table
 
 COLUMNS = {
     "Run": "run_id",
@@ -48,9 +45,9 @@ def _writing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         api = connect()
-        made = api.post("/api/v1/trainings", _document(recipe))
+        made = api.post("/api/v1/trainings", read_document(recipe, holds="a mapping of trainer, name, data and so on"))
         if wait:
-            follow(api, made["job_id"], _quietly if json else _say)
+            follow(api, made["job_id"], keep_quiet if json else say)
             made = api.get(f"/api/v1/trainings/{made['run_id']}")
         if json:
             emit(made)
@@ -104,10 +101,8 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     def trainers(*, json: bool = False) -> None:
         """What a recipe can name as its trainer."""
         found = connect().get("/api/v1/trainers")
-        if json:
-            emit(found)
-        else:
-            table(found, {"Trainer": "name", "Package": "package", "Version": "version"}, empty="None is installed.")
+        columns = {"Trainer": "name", "Package": "package", "Version": "version"}
+        listing(found, columns, json=json, empty="None is installed.")
 
 
 def _told(api: Api, made: dict[str, Any], *, is_over: bool) -> None:
@@ -134,23 +129,3 @@ def _made(training: dict[str, Any]) -> list[str]:
     return [f"model {each['ref']}" for each in training["models"]] + [
         f"prompt {each['ref']}" for each in training["prompts"]
     ]
-
-
-def _document(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise NotFound(f"There is no file {str(file)!r}.")
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Invalid(f"{str(file)!r} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(document, dict):
-        raise Invalid(f"{str(file)!r} must hold a mapping of trainer, name, data and so on.")
-    return cast("dict[str, Any]", document)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
-def _quietly(line: str) -> None:
-    del line
