@@ -162,8 +162,7 @@ class DatasetStore:
             select(
                 columns.position, columns.example_id, columns.split, columns.trace_id, columns.offset, columns.length
             )
-            .where(columns.project_id == scope.project_id, columns.environment == scope.environment)
-            .where(columns.version_id == version_id, columns.position > after)
+            .where(within(EXAMPLES, scope), columns.version_id == version_id, columns.position > after)
             .order_by(columns.position)
         )
         if split is not None:

@@ -1,6 +1,5 @@
 """What may be recorded, and how runs differ."""
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -56,11 +55,6 @@ def check_move(run: Run, to: RunState) -> None:
 def lock_text(distributions: Sequence[str]) -> str:
     """The environment as text, one `name==version` a line, sorted: equal environments give equal bytes."""
     return "".join(f"{line}\n" for line in sorted(set(distributions), key=str.lower))
-
-
-def lock_sha256(distributions: Sequence[str]) -> str:
-    """The name of an environment: sha256 of `lock_text`."""
-    return hashlib.sha256(lock_text(distributions).encode()).hexdigest()
 
 
 def compare(runs: Sequence[Run]) -> RunComparison:

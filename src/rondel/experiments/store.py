@@ -184,9 +184,7 @@ class RunStore:
         """Metric name to its points in the order of steps."""
         columns = METRICS.c
         query = select(columns.name, columns.step, columns.value, columns.at).where(
-            columns.run_id == run_id,
-            columns.project_id == scope.project_id,
-            columns.environment == scope.environment,
+            within(METRICS, scope), columns.run_id == run_id
         )
         if name is not None:
             query = query.where(columns.name == name)
@@ -206,11 +204,7 @@ class RunStore:
         columns = METRICS.c
         last = (
             select(columns.run_id, columns.name, func.max(columns.step).label("step"))
-            .where(
-                columns.project_id == scope.project_id,
-                columns.environment == scope.environment,
-                columns.run_id.in_(ids),
-            )
+            .where(within(METRICS, scope), columns.run_id.in_(ids))
             .group_by(columns.run_id, columns.name)
             .subquery()
         )
@@ -225,9 +219,7 @@ class RunStore:
 
     def _artifacts(self, tx: Tx, scope: Scope, ids: Sequence[str]) -> dict[str, tuple[Artifact, ...]]:
         columns = ARTIFACTS.c
-        query = select(ARTIFACTS).where(
-            columns.project_id == scope.project_id, columns.environment == scope.environment, columns.run_id.in_(ids)
-        )
+        query = select(ARTIFACTS).where(within(ARTIFACTS, scope), columns.run_id.in_(ids))
         found: dict[str, list[Artifact]] = defaultdict(list)
         for row in tx.execute(query.order_by(columns.name)).mappings():
             found[row["run_id"]].append(Artifact(row["name"], row["sha256"], row["size"], row["media_type"]))

@@ -1,4 +1,4 @@
-"""What may follow what, who is dead, and what is due."""
+"""What is refused, who is dead, and what is due."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -6,20 +6,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from rondel.errors import Conflict, Invalid
-from rondel.jobs.models import Job, JobState, Lease
+from rondel.jobs.models import Job, Lease
 
 MAX_PAYLOAD = 1_000_000  # bytes as JSON; larger things are blobs
 MAX_ATTEMPTS = 5  # starts of one job; a job that ends its worker that often is the reason
 MAX_LINES = 20_000  # log lines kept of one job
 MIN_EVERY_S = 5
-
-MOVES: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
-    JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}),
-    JobState.SUCCEEDED: frozenset(),
-    JobState.FAILED: frozenset(),
-    JobState.CANCELLED: frozenset(),
-}
 
 
 def check_payload(task: str, payload: Mapping[str, object]) -> None:

@@ -89,7 +89,7 @@ class PromptStore:
                 func.min(columns.created_at, type_=Instant).label("created_at"),
                 func.max(columns.created_at, type_=Instant).label("changed_at"),
             )
-            .where(columns.project_id == scope.project_id, columns.environment == scope.environment)
+            .where(within(VERSIONS, scope))
             .group_by(columns.name)
             .order_by(columns.name)
         )

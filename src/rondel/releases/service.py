@@ -263,7 +263,7 @@ class Releases:
         return self._start(tx, scope, actor, self.get(tx, scope, ref), Role.CANARY, plan)
 
     def _start(self, tx: Tx, scope: Scope, actor: Actor, release: Release, role: Role, plan: Plan | None) -> Rollout:
-        tx.lock(f"route {scope.project_id} {scope.environment} {release.route}")
+        _lock(tx, scope, release.route)
         self._demand_approval(tx, scope, release)
         pointer = self._store.live(tx, scope, release.route)
         if pointer is None:
@@ -309,7 +309,7 @@ class Releases:
             Conflict: another release is live and this one is not in canary.
         """
         release = self.get(tx, scope, ref)
-        tx.lock(f"route {scope.project_id} {scope.environment} {release.route}")
+        _lock(tx, scope, release.route)
         self._demand_approval(tx, scope, release)
         check_move(release.name, release.stage, Stage.LIVE)
         pointer = self._store.live(tx, scope, release.route)
@@ -343,7 +343,7 @@ class Releases:
             Conflict: it gets no traffic, or there is nothing to go back to.
         """
         release = self.get(tx, scope, ref)
-        tx.lock(f"route {scope.project_id} {scope.environment} {release.route}")
+        _lock(tx, scope, release.route)
         check_move(release.name, release.stage, Stage.ROLLED_BACK)
         rollout = self._store.running(tx, scope, release.route)
         if release.stage is not Stage.LIVE:
@@ -369,7 +369,7 @@ class Releases:
 
         None when that gets no traffic any more, or there is nothing to go back to.
         """
-        tx.lock(f"route {scope.project_id} {scope.environment} {route}")
+        _lock(tx, scope, route)
         pointer, rollout = self._store.live(tx, scope, route), self._store.running(tx, scope, route)
         on_its_way = rollout.release_id if rollout else None
         broken = release_id or on_its_way or (pointer.release_id if pointer else "")
@@ -420,7 +420,7 @@ class Releases:
 
     def _on_its_way(self, tx: Tx, scope: Scope, ref: str) -> tuple[Release, Rollout]:
         release = self.get(tx, scope, ref)
-        tx.lock(f"route {scope.project_id} {scope.environment} {release.route}")
+        _lock(tx, scope, release.route)
         rollout = self._store.running(tx, scope, release.route)
         if rollout is None or rollout.release_id != release.id:
             raise Conflict(f"Release {release.name!r} is not on its way: it is in stage {release.stage.value!r}.")
@@ -444,7 +444,7 @@ class Releases:
 
         `observed` are answers already fetched by `observe`; without it they are fetched here.
         """
-        tx.lock(f"route {scope.project_id} {scope.environment} {route}")
+        _lock(tx, scope, route)
         rollout = self._store.running(tx, scope, route)
         if rollout is None:
             return None
@@ -550,6 +550,11 @@ class Releases:
 
     def _announce_arms(self, tx: Tx, scope: Scope, route: str) -> None:
         announce(tx, RolloutChanged(project_id=scope.project_id, environment=scope.environment, route=route))
+
+
+def _lock(tx: Tx, scope: Scope, route: str) -> None:
+    """One at a time moves the releases of a route."""
+    tx.lock(f"route {scope.project_id} {scope.environment} {route}")
 
 
 def _need(reason: str) -> str:

@@ -48,7 +48,7 @@ def test_only_finite_numbers_are_measurements(value: float) -> None:
 
 @given(st.lists(st.text("abc=.-", min_size=1)))
 def test_an_environment_is_named_by_its_content_not_its_order(lines: list[str]) -> None:
-    assert rules.lock_sha256(lines) == rules.lock_sha256([*reversed(lines), *lines])
+    assert rules.lock_text(lines) == rules.lock_text([*reversed(lines), *lines])
 
 
 def test_equal_runs_differ_by_chance_only() -> None:

@@ -19,12 +19,6 @@ def job(state: JobState = JobState.QUEUED) -> Job:
     return Job("job_1", "prj", "production", TaskName("train", 1), "", state, {}, NOW, "per_ada")
 
 
-def test_a_final_state_is_left_by_nothing() -> None:
-    for state in FINAL:
-        assert rules.MOVES[state] == frozenset()
-    assert set(rules.MOVES) == set(JobState)
-
-
 @pytest.mark.parametrize("state", list(JobState))
 def test_only_what_has_not_ended_can_be_cancelled(state: JobState) -> None:
     if state in FINAL:
