@@ -10,23 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rondel.audit.service import Audit
-from rondel.audit.signing import Signer
-from rondel.audit.store import AuditStore
 from rondel.cli.connection import connect
 from rondel.clock import SystemClock
 from rondel.errors import NotFound, Unavailable
-from rondel.identity.service import Identity
-from rondel.identity.store import IdentityStore
-from rondel.ids import Ids
 from rondel.plugins import Plugins
-from rondel.server.first import first_start
+from rondel.server.first import first_start, opened
 from rondel.server.log import configure
 from rondel.server.processes import halt, is_healthy, launch, refuse_taken_port, running
 from rondel.server.up import supervise
 from rondel.settings import Settings, described, load
 from rondel.storage.folder import Folder
-from rondel.storage.service import open_rows
 from rondel.terminal import emit, table
 
 KINDS = ("providers", "evaluators", "guardrails", "engines", "trainers", "embedders", "compressors", "drift_detectors")
@@ -132,15 +125,9 @@ def open(*, show: bool = False) -> None:  # noqa: A001  the command's name
 
 def sign_in_link(settings: Settings, folder: Folder, *, url: str | None = None) -> str:
     """A link that signs its first user in to the console; for ten minutes."""
-    clock = SystemClock()
-    database = open_rows(settings, folder, clock)
-    secret = folder.secret(settings.secret)
-    audit = Audit(store=AuditStore(), signer=Signer(secret))
-    identity = Identity(store=IdentityStore(), audit=audit, ids=Ids(clock), clock=clock, secret=secret)
-    with database.transaction() as tx:
+    with opened(settings, folder, SystemClock()) as (identity, tx):
         key = min(identity.all_keys(tx), key=lambda key: key.id)
         token = identity.open_link(tx, key.id)
-    database.close()
     return f"{url or f'http://{settings.host}:{settings.port}'}/sign-in?token={token}"
 
 

@@ -1,49 +1,24 @@
 """The process that keeps local engines running: `python -m rondel.server.engines --data DIR`."""
 
-import argparse
-import signal
 import sys
-import threading
-from pathlib import Path
-from types import FrameType
 
-import structlog
-
-from rondel.errors import RondelError
 from rondel.server.foundation import lay
-from rondel.server.log import configure
+from rondel.server.starting import run, told_to_end
 from rondel.server.wiring import build
 from rondel.serving.children import Processes
-from rondel.serving.reconcile import Reconciler, run
-from rondel.settings import load
+from rondel.serving.reconcile import Reconciler
+from rondel.serving.reconcile import run as reconcile
+from rondel.settings import Settings
 
-log = structlog.get_logger()
 
-
-def main(arguments: list[str]) -> int:
+def work(settings: Settings) -> None:
     """Reconcile deployments and processes until told to stop."""
-    parser = argparse.ArgumentParser(prog="rondel.server.engines", description="The engines of one data folder.")
-    parser.add_argument("--data", type=Path)
-    settings = load({"data": parser.parse_args(arguments).data})
-    configure(settings.log_level, "engines")
-    ended = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    try:
-        ground = lay(settings, owns_columns=False)
-        services = build(ground)
-        reconciler = Reconciler(ground.rows, services.deployments, Processes(), ground.clock, ground.folder.logs)
-        run(reconciler, ended)
-        ground.close()
-    except RondelError as error:
-        log.error("the engines cannot run", reason=error.message)
-        return 1
-    return 0
+    ended = told_to_end()
+    ground = lay(settings, owns_columns=False)
+    services = build(ground)
+    reconcile(Reconciler(ground.rows, services.deployments, Processes(), ground.clock, ground.folder.logs), ended)
+    ground.close()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("engines", sys.argv[1:], work))

@@ -1,7 +1,9 @@
-"""The first start: a project, its admin key, and a key for the commands of this machine's owner."""
+"""Keys made beside the server: at the first start a project, its admin key, and one for this machine's own commands."""
 
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from rondel.audit.service import Audit
 from rondel.audit.signing import Signer
@@ -14,7 +16,22 @@ from rondel.ids import Ids
 from rondel.settings import Settings
 from rondel.storage.folder import Folder
 from rondel.storage.models import Scope
+from rondel.storage.ports import Tx
 from rondel.storage.service import open_rows
+
+
+@contextmanager
+def opened(settings: Settings, folder: Folder, clock: Clock) -> Generator[tuple[Identity, Tx]]:
+    """The people and keys of a data folder in one transaction, its rows brought to the newest step."""
+    database = open_rows(settings, folder, clock)
+    secret = folder.secret(settings.secret)
+    audit = Audit(store=AuditStore(), signer=Signer(secret))
+    identity = Identity(store=IdentityStore(), audit=audit, ids=Ids(clock), clock=clock, secret=secret)
+    try:
+        with database.transaction() as tx:
+            yield identity, tx
+    finally:
+        database.close()
 
 
 def first_start(settings: Settings, folder: Folder, clock: Clock) -> FirstStart:
@@ -22,12 +39,8 @@ def first_start(settings: Settings, folder: Folder, clock: Clock) -> FirstStart:
 
     The key for this machine's own commands lies in `run/local.json`, readable by its owner alone.
     """
-    database = open_rows(settings, folder, clock)
-    secret = folder.secret(settings.secret)
-    audit = Audit(store=AuditStore(), signer=Signer(secret))
-    identity = Identity(store=IdentityStore(), audit=audit, ids=Ids(clock), clock=clock, secret=secret)
-    path = folder.run / "local.json"
-    with database.transaction() as tx:
+    path = folder.local_key
+    with opened(settings, folder, clock) as (identity, tx):
         started = identity.first_start(tx, settings.project, settings.environment)
         if not path.exists():
             scope = Scope(started.project.id, settings.environment)
@@ -39,10 +52,9 @@ def first_start(settings: Settings, folder: Folder, clock: Clock) -> FirstStart:
             with os.fdopen(descriptor, "w") as file:
                 json.dump({"key": issued.secret, "project": started.project.id}, file)
             draft.replace(path)
-    database.close()
     return started
 
 
 def local_key(folder: Folder) -> str:
     """The key of this machine's own commands and of the server's own model calls."""
-    return str(json.loads((folder.run / "local.json").read_text())["key"])
+    return str(json.loads(folder.local_key.read_text())["key"])

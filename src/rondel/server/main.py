@@ -1,23 +1,17 @@
-"""The server: API, console and telemetry's owner, on the data folder's Unix socket."""
+"""The server, `python -m rondel.server.main --data DIR`: API, console and telemetry's owner, on a Unix socket."""
 
-import argparse
 import sys
-from pathlib import Path
 
-import structlog
 import uvicorn
 
-from rondel.errors import RondelError
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.server.app import build as build_app
 from rondel.server.first import first_start
 from rondel.server.foundation import Foundation, lay
-from rondel.server.log import configure
+from rondel.server.starting import run
 from rondel.server.wiring import build, listen, routers, tickers
-from rondel.settings import load
+from rondel.settings import Settings
 from rondel.storage.folder import Folder
-
-log = structlog.get_logger()
 
 
 def serve(ground: Foundation) -> None:
@@ -48,23 +42,14 @@ def serve(ground: Foundation) -> None:
         ground.close()
 
 
-def main(arguments: list[str]) -> int:
-    """`python -m rondel.server.main --data DIR`."""
-    parser = argparse.ArgumentParser(prog="rondel.server.main", description="The server of one data folder.")
-    parser.add_argument("--data", type=Path)
-    settings = load({"data": parser.parse_args(arguments).data})
-    configure(settings.log_level, "server")
+def work(settings: Settings) -> None:
+    """Become the one server of the data folder."""
     folder = Folder(settings.data.absolute())
-    try:
-        with folder.own():
-            ground = lay(settings, owns_columns=True)
-            first_start(settings, folder, ground.clock)
-            serve(ground)
-    except RondelError as error:
-        log.error("the server cannot run", reason=error.message)
-        return 1
-    return 0
+    with folder.own():
+        ground = lay(settings, owns_columns=True)
+        first_start(settings, folder, ground.clock)
+        serve(ground)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("server", sys.argv[1:], work))

@@ -186,7 +186,7 @@ class Stack(NamedTuple):
 
 def write_down(folder: Folder, settings: Settings) -> None:
     """Leave word of this stack for `status`, `down` and the other commands."""
-    path = folder.run / "up.json"
+    path = folder.running
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps({"pid": os.getpid(), "host": settings.host, "port": settings.port}))
     draft.replace(path)
@@ -195,7 +195,7 @@ def write_down(folder: Folder, settings: Settings) -> None:
 def running(folder: Folder) -> Stack | None:
     """The stack of this data folder, if its supervisor lives."""
     try:
-        told = json.loads((folder.run / "up.json").read_text())
+        told = json.loads(folder.running.read_text())
         os.kill(told["pid"], 0)
     except (OSError, ValueError, KeyError):
         return None

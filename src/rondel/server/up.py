@@ -1,12 +1,9 @@
 """The supervisor's process: `python -m rondel.server.up`, with its settings in the environment."""
 
-import signal
-import threading
-from types import FrameType
-
 from rondel.clock import SystemClock
 from rondel.server.log import configure
 from rondel.server.processes import Supervisor, write_down
+from rondel.server.starting import told_to_end
 from rondel.settings import Settings, load
 from rondel.storage.folder import Folder
 
@@ -16,13 +13,7 @@ def supervise(settings: Settings) -> None:
     folder = Folder(settings.data.absolute())
     folder.prepare()
     supervisor = Supervisor(settings, folder, SystemClock())
-    ended = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ended = told_to_end()
     supervisor.start()
     write_down(folder, settings)
     try:
@@ -30,7 +21,7 @@ def supervise(settings: Settings) -> None:
             supervisor.tend()
     finally:
         supervisor.stop()
-        (folder.run / "up.json").unlink(missing_ok=True)
+        folder.running.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

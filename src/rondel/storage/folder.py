@@ -48,6 +48,16 @@ class Folder:
         return self.root / "logs"
 
     @property
+    def running(self) -> Path:
+        """What the supervisor of a running stack wrote down."""
+        return self.run / "up.json"
+
+    @property
+    def local_key(self) -> Path:
+        """The key of this machine's own commands."""
+        return self.run / "local.json"
+
+    @property
     def socket(self) -> Path:
         """The server's Unix socket."""
         return self.run / "server.sock"
