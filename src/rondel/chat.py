@@ -128,3 +128,8 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
         """`(n, d)` float32, rows L2-normalised; an empty text gives a zero row."""
         ...
+
+
+def in_the_form_of(schema: Mapping[str, object]) -> dict[str, object]:
+    """The `response_format` that makes a model answer as a JSON schema says (OpenAI's structured outputs)."""
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}

@@ -6,10 +6,14 @@ it is asked for by name, so an engine that needs CUDA costs nothing to those wit
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from typing import Generic, NamedTuple, TypeVar, cast
 
-from rondel.errors import Conflict, NotFound, Unavailable, did_you_mean
+import msgspec
+
+from rondel.errors import Conflict, Invalid, NotFound, Unavailable, did_you_mean
 
 T = TypeVar("T")
 
@@ -56,6 +60,24 @@ class Plugins(Generic[T]):
         """Describe every installed plugin without importing any."""
         points = sorted(entry_points(group=self.group), key=lambda point: (point.name, _package(point)))
         return [PluginInfo(p.name, _package(p), p.dist.version if p.dist else "?") for p in points]
+
+
+def with_options(kind: type[T], options: Mapping[str, object], *, called: str) -> T:
+    """A plugin with its options, the fields of its dataclass; `called` names it in errors: `trainer 'lora'`.
+
+    Raises:
+        Invalid: an option that it does not have, one that is missing, or a value of the wrong type.
+    """
+    known = [option.name for option in fields(kind)] if is_dataclass(kind) else []
+    for name in options:
+        if name not in known:
+            raise Invalid(f"{called[0].upper()}{called[1:]} has no option {name!r}. {did_you_mean(name, known)}")
+    if not known:
+        return kind()
+    try:
+        return msgspec.convert(dict(options), kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"An option of {called} is not right: {error}. It takes: {', '.join(known)}.") from error
 
 
 def _package(point: EntryPoint) -> str:

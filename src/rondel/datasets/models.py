@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeGuard
 
+import msgspec
+
 from rondel.events import Event
 
 
@@ -33,6 +35,11 @@ def is_object(value: object) -> TypeGuard[Mapping[str, object]]:
 def is_list(value: object) -> TypeGuard[Sequence[object]]:
     """Whether a JSON value is a list."""
     return isinstance(value, list | tuple)
+
+
+def as_text(value: object) -> str:
+    """What a model reads or writes: text as it is, other values as compact JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 class Origin(StrEnum):

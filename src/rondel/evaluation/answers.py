@@ -42,11 +42,6 @@ def is_same(a: object, b: object) -> bool:
     return a == b
 
 
-def as_text(value: object) -> str:
-    """Text as it is, other values as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
 def matches(output: str, expected: object) -> bool:
     """Whether an answer is the expected value, read as text where that is text."""
     found = read(output)

@@ -6,10 +6,9 @@ from typing import TypeGuard
 
 import msgspec
 
-from rondel.chat import ChatRequest, Message, ToolCall
-from rondel.datasets.models import Example, is_list, is_object
+from rondel.chat import ChatRequest, Message, ToolCall, in_the_form_of
+from rondel.datasets.models import Example, as_text, is_list, is_object
 from rondel.errors import Invalid, did_you_mean
-from rondel.evaluation.answers import as_text
 from rondel.evaluation.models import Target
 from rondel.prompts.rules import ROLES, render, variables_of
 
@@ -54,8 +53,7 @@ def request_for(target: Target, example: Example) -> ChatRequest:
     turns = _turns(example.input)
     parameters = dict(target.parameters)
     if target.response_schema is not None:
-        schema = {"name": "answer", "schema": target.response_schema, "strict": True}
-        parameters.setdefault("response_format", {"type": "json_schema", "json_schema": schema})
+        parameters.setdefault("response_format", in_the_form_of(target.response_schema))
     return ChatRequest(target.model, _messages(target, example.input, turns), parameters)
 
 

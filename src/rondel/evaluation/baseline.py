@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from rondel.datasets.models import Example
-from rondel.evaluation.answers import as_text
+from rondel.datasets.models import Example, as_text
 from rondel.evaluation.ports import Baseline
 from rondel.evaluation.runner import Answer
 from rondel.plugins import Plugins

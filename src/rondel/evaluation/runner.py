@@ -2,10 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import fields, is_dataclass
 from typing import NamedTuple
-
-import msgspec
 
 from rondel.chat import ChatAnswer, ChatModel, ChatRequest
 from rondel.clock import Clock
@@ -18,13 +15,12 @@ from rondel.errors import (
     RondelError,
     Unauthorized,
     Unavailable,
-    did_you_mean,
 )
 from rondel.evaluation.asking import cache_key, request_for
 from rondel.evaluation.models import Case, EvaluatorSpec, Grade, Result, Target
 from rondel.evaluation.ports import EVALUATORS, Evaluator, Means
 from rondel.evaluation.store import Kept
-from rondel.plugins import Plugins
+from rondel.plugins import Plugins, with_options
 
 PATIENCE = 5
 """How often something that is not available now is asked again, waiting 0.5, 1, 2, 4 s between."""
@@ -43,24 +39,10 @@ def built(specs: Iterable[EvaluatorSpec], plugins: Plugins[Evaluator] = EVALUATO
     for spec in specs:
         if spec.metric in found:
             raise Invalid(f"Two evaluators are called {spec.metric!r}: give one of them a label.")
-        found[spec.metric] = _built(spec, plugins.get(spec.name))
+        found[spec.metric] = with_options(plugins.get(spec.name), spec.options, called=f"evaluator {spec.name!r}")
     if not found:
         raise Invalid("An evaluation needs at least one evaluator, such as exact_match or fields_match.")
     return found
-
-
-def _built(spec: EvaluatorSpec, plugin: type[Evaluator]) -> Evaluator:
-    known = [option.name for option in fields(plugin)] if is_dataclass(plugin) else []
-    for name in spec.options:
-        if name not in known:
-            raise Invalid(f"Evaluator {spec.name!r} has no option {name!r}. {did_you_mean(name, known)}")
-    if not known:
-        return plugin()
-    try:
-        return msgspec.convert(dict(spec.options), plugin)
-    except msgspec.ValidationError as error:
-        takes = ", ".join(known)
-        raise Invalid(f"An option of evaluator {spec.name!r} is not right: {error}. It takes: {takes}.") from error
 
 
 class Answer(NamedTuple):

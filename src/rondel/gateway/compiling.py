@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
+from rondel.chat import in_the_form_of
 from rondel.errors import Invalid, RondelError, did_you_mean
 from rondel.gateway.models import (
     Connection,
@@ -196,8 +197,7 @@ def _parameters(call: ResolvedCall) -> dict[str, msgspec.Raw]:
     if call.tools is not None:
         parameters.setdefault("tools", raw(call.tools.value.get("tools", call.tools.value)))
     if call.response_schema is not None:
-        schema = {"name": "answer", "strict": True, "schema": call.response_schema.value}
-        parameters.setdefault("response_format", raw({"type": "json_schema", "json_schema": schema}))
+        parameters.setdefault("response_format", raw(in_the_form_of(call.response_schema.value)))
     return parameters
 
 

@@ -24,10 +24,10 @@ from pathlib import Path
 import msgspec
 
 from rondel.chat import Message
+from rondel.datasets.models import as_text
 from rondel.errors import Invalid, UpstreamFailed
 from rondel.jobs.models import JobCancelled
 from rondel.training.ports import File, Made, Means, Watcher, Work
-from rondel.training.rules import text
 
 LAST_LINES = 5
 
@@ -63,7 +63,7 @@ def pairs(work: Work, messages: Sequence[Message]) -> list[Pair]:
     """Each example as the prompt that will be asked and the answer that is right; `messages` come before the input."""
     before = [{"role": message.role, "content": message.content} for message in messages]
     return [
-        Pair([*before, {"role": "user", "content": text(example.input)}], text(example.expected))
+        Pair([*before, {"role": "user", "content": as_text(example.input)}], as_text(example.expected))
         for example in work.examples
     ]
 

@@ -1,12 +1,12 @@
 """What a recipe may say, and how examples become what is trained on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any
 
 import msgspec
 
-from rondel.datasets.models import Example, is_object
+from rondel.datasets.models import Example, as_text, is_object
 from rondel.datasets.rules import schema_from_examples
 from rondel.errors import Forbidden, Invalid, did_you_mean
 from rondel.identity.models import Actor, Role
@@ -32,22 +32,6 @@ def read_recipe(document: Mapping[str, object]) -> Recipe:
         raise Invalid(f"The recipe is not right: {error}.") from error
 
 
-def build(name: str, kind: type[Trainer], options: Mapping[str, object]) -> Trainer:
-    """The trainer with its options.
-
-    Raises:
-        Invalid: an option that it does not have, or a value of the wrong type.
-    """
-    known = [field.name for field in fields(kind)] if is_dataclass(kind) else []
-    for option in options:
-        if option not in known:
-            raise Invalid(f"Trainer {name!r} has no option {option!r}. {did_you_mean(option, known)}")
-    try:
-        return msgspec.convert(dict(options), kind)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"An option of trainer {name!r} is not right: {error}.") from error
-
-
 def check_recipe(recipe: Recipe, trainer: Trainer, actor: Actor) -> None:
     """Refuse what cannot run, or may not be run by `actor`."""
     if BASE_MODEL in trainer.capabilities and recipe.base_model is None:
@@ -67,14 +51,9 @@ def check_examples(examples: Sequence[Example], recipe: Recipe) -> None:
             f"Split {recipe.split!r} of {recipe.data!r} has {len(examples)} examples with a known answer; "
             f"at least {FEWEST} are needed."
         )
-    empty = [example.id for example in examples if not text(example.input).strip()]
+    empty = [example.id for example in examples if not as_text(example.input).strip()]
     if empty:
         raise Invalid(f"{len(empty)} examples have an empty input, the first is {empty[0]!r}.")
-
-
-def text(value: object) -> str:
-    """What the model reads or writes: text as it is, other values as compact JSON (fewest tokens)."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def answer_schema(examples: Sequence[Example]) -> Mapping[str, object] | None:
@@ -85,7 +64,7 @@ def answer_schema(examples: Sequence[Example]) -> Mapping[str, object] | None:
 
 def answer_tokens(examples: Sequence[Example]) -> int:
     """A bound on the tokens of an answer: as many as the longest known one has bytes, halved, and some room."""
-    longest = max(len(text(example.expected).encode()) for example in examples)
+    longest = max(len(as_text(example.expected).encode()) for example in examples)
     return min(4096, longest // 2 + 32)
 
 

@@ -20,7 +20,7 @@ from rondel.identity.models import Actor
 from rondel.jobs.models import TaskName
 from rondel.jobs.ports import Runner
 from rondel.jobs.service import Jobs
-from rondel.plugins import PluginInfo, Plugins
+from rondel.plugins import PluginInfo, Plugins, with_options
 from rondel.prompts.rules import as_draft
 from rondel.prompts.service import Prompts
 from rondel.registry.models import ModelCard, ModelDraft, ModelKind
@@ -87,7 +87,7 @@ class Trainings:
             Invalid: the recipe, its options or the data are wrong. Forbidden: the trainer runs commands.
             Unavailable: a library that the trainer needs is not installed.
         """
-        trainer = rules.build(recipe.trainer, self._trainers.get(recipe.trainer), recipe.options)
+        trainer = self._trainer(recipe)
         rules.check_recipe(recipe, trainer, actor)
         data = self._datasets.get(tx, scope, recipe.data)
         base = self._registry.get(tx, scope, recipe.base_model) if recipe.base_model else None
@@ -118,7 +118,7 @@ class Trainings:
         """Read what the training `run_id` works with, again at each attempt."""
         run = self._runs.get(tx, scope, run_id)
         recipe = recipe_of(run)
-        trainer = rules.build(recipe.trainer, self._trainers.get(recipe.trainer), recipe.options)
+        trainer = self._trainer(recipe)
         return Begun(run, recipe, trainer, self._work(tx, scope, recipe, run.id, self._folder / run.id))
 
     def carry_out(self, begun: Begun, runner: Runner, chat: ChatModel | None, watcher: Watcher) -> Made:
@@ -192,6 +192,9 @@ class Trainings:
             raise Invalid(f"Run {run_id!r} has no job: it was not started here.")
         self._jobs.cancel(tx, scope, actor, training.job.id)
         return self.get(tx, scope, run_id)
+
+    def _trainer(self, recipe: Recipe) -> Trainer:
+        return with_options(self._trainers.get(recipe.trainer), recipe.options, called=f"trainer {recipe.trainer!r}")
 
     def _training(self, tx: Tx, scope: Scope, run: Run) -> Training:
         jobs = self._jobs.list(tx, scope, subject=run.id, limit=1)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from rondel.chat import Message
-from rondel.datasets.models import Example, is_object
+from rondel.datasets.models import Example, as_text, is_object
 from rondel.datasets.rules import choose_examples, schema_from_examples
 from rondel.errors import Invalid
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.rules import escape
-from rondel.training.rules import nulls, text
+from rondel.training.rules import nulls
 
 TYPICAL_SHARE = 0.6  # a field that is null in this share of the answers is typically null
 LONGEST_SHARE = 0.5  # of the inputs, by length, the share that examples are taken from
@@ -107,7 +107,7 @@ def _labelled(pool: Sequence[Example], sizes: Sequence[int], seed: int) -> Ways:
 
 def shorter_half(pool: Sequence[Example]) -> list[Example]:
     """The shorter inputs: they cost fewest tokens and show the answer as well."""
-    by_length = sorted(pool, key=lambda example: (len(text(example.input)), example.id))
+    by_length = sorted(pool, key=lambda example: (len(as_text(example.input)), example.id))
     return by_length[: max(2, round(len(by_length) * LONGEST_SHARE))]
 
 
@@ -156,10 +156,10 @@ def with_examples(base: PromptDraft, examples: Sequence[Example]) -> PromptDraft
     if last < 0:
         raise Invalid("The base prompt has no user message: examples are put before the one that holds the input.")
     asked = base.messages[last]
-    answer = as_json if base.response_schema is not None else text
+    answer = as_json if base.response_schema is not None else as_text
     shots: list[Message] = []
     for example in examples:
-        given = escape(text(example.input))
+        given = escape(as_text(example.input))
         shots.append(replace(asked, content=asked.content.replace("{{ input }}", given)))
         shots.append(Message("assistant", escape(answer(example.expected))))
     kept = [message for message in base.messages[:last] if message.role in {"system", "developer"}]

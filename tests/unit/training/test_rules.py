@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from rondel.chat import Message
-from rondel.datasets.models import Example, is_object
+from rondel.datasets.models import Example, as_text, is_object
 from rondel.errors import Forbidden, Invalid
 from rondel.identity.models import Actor, ActorKind, Role
+from rondel.plugins import with_options
 from rondel.prompts.models import PromptDraft
 from rondel.prompts.rules import render
 from rondel.training import rules, shots
@@ -43,12 +44,12 @@ def test_what_is_wrong_with_a_recipe_is_said(document: Mapping[str, object], sen
 
 
 def test_options_are_the_fields_of_the_trainer() -> None:
-    assert rules.build("lora", LoraTrainer, {"rank": 4}) == LoraTrainer(rank=4)
-    assert rules.build("prompt_examples", PromptExamplesTrainer, {"sizes": [4, 8]}) == PromptExamplesTrainer((4, 8))
-    with pytest.raises(Invalid, match="Did you mean 'learning_rate'"):
-        rules.build("lora", LoraTrainer, {"learning_rat": 0.1})
-    with pytest.raises(Invalid, match="not right"):
-        rules.build("lora", LoraTrainer, {"rank": "many"})
+    assert with_options(LoraTrainer, {"rank": 4}, called="trainer 'lora'") == LoraTrainer(rank=4)
+    assert with_options(PromptExamplesTrainer, {"sizes": [4, 8]}, called="it") == PromptExamplesTrainer((4, 8))
+    with pytest.raises(Invalid, match=r"Trainer 'lora' has no option 'learning_rat'. Did you mean 'learning_rate'"):
+        with_options(LoraTrainer, {"learning_rat": 0.1}, called="trainer 'lora'")
+    with pytest.raises(Invalid, match=r"An option of trainer 'lora' is not right: .* It takes: epochs, "):
+        with_options(LoraTrainer, {"rank": "many"}, called="trainer 'lora'")
 
 
 def test_nothing_learns_from_the_test_split() -> None:
@@ -81,8 +82,8 @@ def test_empty_inputs_and_too_few_examples_are_refused_before_anything_starts() 
 
 
 def test_answers_are_written_in_as_few_tokens_as_json_allows() -> None:
-    assert rules.text({"a": 1, "b": None}) == '{"a":1,"b":null}'
-    assert rules.text("label") == "label"
+    assert as_text({"a": 1, "b": None}) == '{"a":1,"b":null}'
+    assert as_text("label") == "label"
 
 
 BASE = PromptDraft((Message("system", "Fields as JSON."), Message("user", "{{ input }}")), {"temperature": 0})

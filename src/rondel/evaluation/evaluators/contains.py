@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rondel.datasets.models import is_list
-from rondel.evaluation.answers import as_text
+from rondel.datasets.models import as_text, is_list
 from rondel.evaluation.models import Case, Grade
 from rondel.evaluation.ports import EXPECTED, Means
 

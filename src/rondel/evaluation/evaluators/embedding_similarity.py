@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rondel.datasets.models import as_text
 from rondel.errors import Invalid
-from rondel.evaluation.answers import as_text
 from rondel.evaluation.models import Case, Grade
 from rondel.evaluation.ports import EMBEDDER, EXPECTED, Means
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rondel.evaluation.answers import as_text, matches
+from rondel.datasets.models import as_text
+from rondel.evaluation.answers import matches
 from rondel.evaluation.models import Case, Grade
 from rondel.evaluation.ports import EXPECTED, Means
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 import msgspec
 
 from rondel.chat import ChatRequest, Message
+from rondel.datasets.models import as_text
 from rondel.errors import Invalid, UpstreamFailed
-from rondel.evaluation.answers import as_text
 from rondel.evaluation.models import Case, Grade
 from rondel.evaluation.ports import CHAT, Means
 

@@ -9,8 +9,8 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
-from rondel.chat import ChatModel, ChatRequest, Message
-from rondel.datasets.models import Example, is_object
+from rondel.chat import ChatModel, ChatRequest, Message, in_the_form_of
+from rondel.datasets.models import Example, as_text, is_object
 from rondel.errors import Invalid, RondelError
 from rondel.evaluation.models import Case
 from rondel.evaluation.ports import EVALUATORS, Evaluator
@@ -19,7 +19,7 @@ from rondel.prompts.models import PromptDraft
 from rondel.prompts.rules import render
 from rondel.training import shots
 from rondel.training.ports import TARGET, File, Made, Means, Trainer, Watcher, Work
-from rondel.training.rules import answer_schema, answer_tokens, text
+from rondel.training.rules import answer_schema, answer_tokens
 
 MAX_FAILURES = 0.2  # share of questions without an answer above which nothing can be said
 
@@ -169,9 +169,8 @@ class _Trial:
             return self._grade(example, known)
         parameters = dict(prompt.parameters)
         if prompt.response_schema is not None:
-            schema = {"name": "answer", "schema": prompt.response_schema, "strict": True}
-            parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
-        variables = {**(example.input if is_object(example.input) else {}), "input": text(example.input)}
+            parameters["response_format"] = in_the_form_of(prompt.response_schema)
+        variables = {**(example.input if is_object(example.input) else {}), "input": as_text(example.input)}
         request = ChatRequest(str(self._work.target), render(prompt.messages, variables), parameters)
         try:
             answer = self._model.answer(request, deadline_s=self._options.deadline_s).text
