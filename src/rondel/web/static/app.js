@@ -1,7 +1,7 @@
 // What the server cannot do: keys, the theme, dialogs, copying, and posting to the public API. No framework.
 // @ts-check
 import { startList } from "./list.js";
-import { $, $$, keys, openDialog, say, send } from "./page.js";
+import { $, $$, isForDialog, keys, openDialog, say, send } from "./page.js";
 import { startTrace } from "./trace.js";
 
 /** A small dialog of our own, so that Enter and Escape do what they say. @param {HTMLElement} button */
@@ -104,6 +104,7 @@ Object.assign(keys, {
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   if ((event.ctrlKey || event.metaKey) && event.key === "k") { event.preventDefault(); openDialog("/jump"); return; }
+  if (isForDialog(event)) return;
   if (target.closest("dialog")) return jumpKeys(event);
   if (target.matches("input,select,textarea")) { if (event.key === "Escape") target.blur(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -22,15 +22,35 @@ export function keepInAddress(name, value) {
 
 /** Show a dialog whose contents the server renders. @param {string} href */
 export async function openDialog(href) {
-  const answer = await fetch(href, { headers: { "HX-Request": "true" } });
-  const holder = /** @type {HTMLElement} */ ($("#dialogs"));
-  holder.innerHTML = await answer.text();
-  const dialog = holder.querySelector("dialog");
-  if (!dialog) return say(answer.ok ? "Nothing to show." : `${answer.status}: ${holder.textContent?.trim().slice(0, 200)}`);
-  globalThis.htmx?.process(holder);
-  dialog.addEventListener("close", () => { holder.textContent = ""; });
-  dialog.showModal();
-  /** @type {HTMLElement | null} */ (dialog.querySelector("[autofocus], input, select, textarea"))?.focus();
+  typed = "";
+  try {
+    const answer = await fetch(href, { headers: { "HX-Request": "true" } });
+    const holder = /** @type {HTMLElement} */ ($("#dialogs"));
+    holder.innerHTML = await answer.text();
+    const dialog = holder.querySelector("dialog");
+    if (!dialog) return say(answer.ok ? "Nothing to show." : `${answer.status}: ${holder.textContent?.trim().slice(0, 200)}`);
+    globalThis.htmx?.process(holder);
+    dialog.addEventListener("close", () => { holder.textContent = ""; });
+    dialog.showModal();
+    const field = /** @type {HTMLElement | null} */ (dialog.querySelector("[autofocus], input, select, textarea"));
+    field?.focus();
+    if (typed && field instanceof HTMLInputElement) {
+      field.value += typed;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  } finally {
+    typed = null;
+  }
+}
+
+/** @type {string | null} */
+let typed = null;
+
+/** Whether a dialog is on its way: what is typed meanwhile is for its field. @param {KeyboardEvent} event */
+export function isForDialog(event) {
+  if (typed === null) return false;
+  if (event.key.length === 1 && !event.ctrlKey && !event.metaKey) { typed += event.key; event.preventDefault(); }
+  return true;
 }
 
 /** Send a write to the public API; the page is asked for again when it went well. @param {string} path @param {unknown} body @param {string} method */
