@@ -27,7 +27,7 @@ from tests.integration.web.house import House, furnish, open_house
 from rondel.ids import Ids
 from rondel.telemetry.models import Span
 from rondel.testing.columns import temporary_columns
-from rondel.testing.rows import memory_rows
+from rondel.testing.rows import file_rows
 
 ROOT = Path(__file__).parents[2]
 LONG = 30_000
@@ -166,7 +166,7 @@ def main(show: Callable[[str], object] = print) -> int:
     parser.add_argument("--dry", action="store_true", help="show the figures and write nothing")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, temporary_columns() as columns, chromium() as browser:
-        house = open_house(columns, memory_rows(), Path(folder))
+        house = open_house(columns, file_rows(Path(folder)), Path(folder))
         furnish(house, requests=60)
         long_id = fill(house, options.spans, show)
         house.app.add_api_route("/static-page", lambda: HTMLResponse(STATIC))

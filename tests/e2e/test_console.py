@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from rondel.identity.models import Role, system
 from rondel.storage.ports import Columns
 from rondel.telemetry.models import Entry
-from rondel.testing.rows import memory_rows
+from rondel.testing.rows import file_rows
 from tests.e2e.browser import Watched, chromium, served
 from tests.integration.web import samples
 from tests.integration.web.house import House, evaluations, furnish, open_house
@@ -75,7 +75,8 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(columns: Columns, tmp_path_factory: pytest.TempPathFactory) -> Generator[Desk]:
     """One furnished installation for all tests here."""
-    house = open_house(columns, memory_rows(), tmp_path_factory.mktemp("console"))
+    folder = tmp_path_factory.mktemp("console")
+    house = open_house(columns, file_rows(folder), folder)
     kept, fake = evaluations(), house.services.evaluations
     fake.evaluations, fake.answers, fake.comparisons = kept.evaluations, kept.answers, kept.comparisons  # pyright: ignore[reportAttributeAccessIssue]  the fake
     furnish(house, requests=150)
@@ -411,7 +412,7 @@ def test_a_monitor_is_checked_now(page: Page) -> None:
 
 
 def test_nothing_people_wrote_runs(columns: Columns, tmp_path: Path, desk: Desk) -> None:
-    house = open_house(columns, memory_rows(), tmp_path)
+    house = open_house(columns, file_rows(tmp_path), tmp_path)
     furnish(house, text=samples.HOSTILE, requests=30)
     with served(house.app) as url:
         hostile = Desk(desk.browser, house, url)
