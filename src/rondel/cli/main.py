@@ -56,7 +56,7 @@ def build() -> cyclopts.App:
         print_error=True,
     )
     for name in ("up", "down", "status", "doctor", "open"):
-        app.command(f"rondel.cli.stack:{name}", name="open" if name == "open" else name)
+        app.command(f"rondel.cli.stack:{name}", name=name)
     app.command("rondel.demo.command:demo", name="demo", help="Run the whole circle once on real input, narrated.")
     for name, (_area, help_) in GROUPS.items():
         app.command(f"rondel.cli.main:{name}", name=name, help=help_)

@@ -1,7 +1,6 @@
-"""What monitoring needs of others, and the two kinds of plugins it has."""
+"""The two kinds of plugins that monitoring has: detectors of drift, and channels for alerts."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,8 +9,6 @@ from numpy.typing import NDArray
 from rondel.errors import Invalid
 from rondel.monitoring.models import Message
 from rondel.plugins import Plugins
-from rondel.storage.models import Scope
-from rondel.telemetry.models import Observation
 
 Vectors = NDArray[np.float32]
 
@@ -61,52 +58,6 @@ def channel_of(plugin: str, options: Mapping[str, object]) -> AlertChannel:
         return make(**options)
     except TypeError as error:
         raise Invalid(f"Alert channel {plugin!r} cannot be made of {sorted(options)}: {error}.") from error
-
-
-class Observations(Protocol):
-    """What was answered; telemetry's `Traces` is one."""
-
-    def observations(
-        self,
-        scope: Scope,
-        *,
-        route: str,
-        release_ids: Sequence[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int = 10_000,
-    ) -> Sequence[Observation]:
-        """Answers in order of time; the latest `limit` if there are more."""
-        ...
-
-
-class KeptObservations:
-    """Observations in memory: the fake for tests."""
-
-    def __init__(self) -> None:
-        self.rows: list[Observation] = []
-
-    def observations(
-        self,
-        scope: Scope,
-        *,
-        route: str,
-        release_ids: Sequence[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int = 10_000,
-    ) -> Sequence[Observation]:
-        """As the port says; it keeps one scope."""
-        del scope
-        found = [
-            row
-            for row in self.rows
-            if row.route == route
-            and (not release_ids or row.release_id in release_ids)
-            and (since is None or row.at >= since)
-            and (until is None or row.at < until)
-        ]
-        return sorted(found, key=lambda row: row.at)[-limit:]
 
 
 class KeptMessages:

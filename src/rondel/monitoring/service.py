@@ -28,12 +28,13 @@ from rondel.monitoring.models import (
     MonitorKind,
     State,
 )
-from rondel.monitoring.ports import AlertChannel, DriftDetector, Observations
+from rondel.monitoring.ports import AlertChannel, DriftDetector
 from rondel.monitoring.rules import judge, judge_drift
 from rondel.monitoring.store import MonitoringStore
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.telemetry.models import Observation
+from rondel.telemetry.ports import Observations
 
 LOG = Channel("log", "log")
 """The channel that is always there."""

@@ -30,13 +30,14 @@ from rondel.releases.models import (
     Stage,
     Verdict,
 )
-from rondel.releases.ports import Observations, Parts
+from rondel.releases.ports import Parts
 from rondel.releases.rules import check_move
 from rondel.releases.store import Live, ReleaseStore
 from rondel.releases.watching import Watching
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.telemetry.models import Observation
+from rondel.telemetry.ports import Observations
 
 
 class Releases:

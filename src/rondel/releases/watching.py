@@ -8,12 +8,12 @@ from rondel.audit.service import Audit
 from rondel.identity.models import system
 from rondel.ids import Ids
 from rondel.releases.models import Choice, Look, Loss, Plan, Role, Rollout, Seen, Verdict
-from rondel.releases.ports import Observations
 from rondel.releases.rules import judge, rule_hash, with_caps
 from rondel.releases.store import ReleaseStore
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.telemetry.models import Observation
+from rondel.telemetry.ports import Observations
 
 SCORE_WAIT = timedelta(minutes=30)
 """A score that comes later than this after its answer is not counted by the rollout."""

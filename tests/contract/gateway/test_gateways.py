@@ -33,7 +33,6 @@ from rondel.releases.bundle import read_release
 from rondel.releases.models import Arm
 from rondel.releases.models import Role as ArmRole
 from rondel.releases.parts import PartsByKind
-from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
 from rondel.releases.store import ReleaseStore
 from rondel.server.app import build
@@ -46,6 +45,7 @@ from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.storage.rows.database import Database
+from rondel.telemetry.ports import KeptObservations
 from rondel.telemetry.records import ArmStage
 
 SECRET = b"0123456789abcdef0123456789abcdef"

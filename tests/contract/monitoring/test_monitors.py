@@ -23,7 +23,7 @@ from rondel.ids import Ids
 from rondel.monitoring.alerts.webhook import Webhook
 from rondel.monitoring.detectors.mean_embedding import MeanEmbedding
 from rondel.monitoring.models import Action, AlertState, Channel, Message, MonitorKind, State
-from rondel.monitoring.ports import AlertChannel, KeptMessages, KeptObservations
+from rondel.monitoring.ports import AlertChannel, KeptMessages
 from rondel.monitoring.service import Asked, Monitors
 from rondel.monitoring.store import MonitoringStore
 from rondel.monitoring.tasks import check_all, send_all
@@ -31,6 +31,7 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import OUTBOX
 from rondel.storage.rows.database import Database
 from rondel.telemetry.models import Observation
+from rondel.telemetry.ports import KeptObservations
 
 
 class Letters:

@@ -27,13 +27,13 @@ from rondel.releases.commands import group
 from rondel.releases.lineage import Lineages
 from rondel.releases.measured import Measurements
 from rondel.releases.parts import PartsByKind
-from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
 from rondel.releases.store import ReleaseStore
 from rondel.server.app import build
 from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
 from rondel.storage.rows.database import Database
+from rondel.telemetry.ports import KeptObservations
 from tests.contract.evaluation.test_evaluations import House
 
 

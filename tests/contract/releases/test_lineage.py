@@ -25,13 +25,13 @@ from rondel.ids import Ids
 from rondel.releases.bundle import read_release
 from rondel.releases.lineage import Lineages
 from rondel.releases.parts import PartsByKind
-from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
 from rondel.releases.store import ReleaseStore
 from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.storage.rows.database import Database
+from rondel.telemetry.ports import KeptObservations
 
 BOB = Actor("per_bob", "Bob", ActorKind.PERSON, Role.APPROVER, "prj_test")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

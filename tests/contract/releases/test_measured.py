@@ -17,11 +17,11 @@ from rondel.releases.bundle import read_release
 from rondel.releases.measured import Measurements
 from rondel.releases.models import Release, Stage
 from rondel.releases.parts import PartsByKind
-from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
 from rondel.releases.store import ReleaseStore
 from rondel.storage.models import Scope
 from rondel.storage.rows.database import Database
+from rondel.telemetry.ports import KeptObservations
 from tests.contract.evaluation.test_evaluations import House, Model, sometimes, square
 
 BOB = Actor("per_bob", "Bob", ActorKind.PERSON, Role.APPROVER, "prj_test")

@@ -19,7 +19,6 @@ from rondel.monitoring.models import LimitBreached
 from rondel.releases.bundle import read_release
 from rondel.releases.models import Arm, Choice, Plan, Release, Role, RolloutState, Stage
 from rondel.releases.parts import PartsByKind
-from rondel.releases.ports import KeptObservations
 from rondel.releases.service import Releases
 from rondel.releases.store import ReleaseStore
 from rondel.releases.tasks import check_all, roll_back_on_breach
@@ -27,6 +26,7 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.storage.rows.database import Database
 from rondel.telemetry.models import Observation
+from rondel.telemetry.ports import KeptObservations
 
 BOB = Actor("per_bob", "Bob", ActorKind.PERSON, Right.APPROVER, "prj_test")
 PLAN = {"ladder": [0.25, 0.5], "step_n": 10, "shadow_n": 5, "score": "quality", "limits": {"min_n": 10}}
