@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from rondel.audit import api as audit_api
-from rondel.chat import ChatModel, Embedder
+from rondel.chat import ChatModel
 from rondel.compression import api as compression_api
 from rondel.compression import tasks as compression_tasks
 from rondel.compression.service import Compressions
@@ -38,7 +38,7 @@ from rondel.identity.models import Role
 from rondel.identity.service import KeysChanged
 from rondel.jobs import api as jobs_api
 from rondel.jobs.models import JobEnded
-from rondel.jobs.ports import Runner, Task
+from rondel.jobs.ports import RUNNERS, Task
 from rondel.jobs.service import Jobs
 from rondel.jobs.store import JobStore
 from rondel.monitoring import api as monitoring_api
@@ -48,7 +48,6 @@ from rondel.monitoring.models import LimitBreached
 from rondel.monitoring.ports import channel_of
 from rondel.monitoring.service import Monitors
 from rondel.monitoring.store import MonitoringStore
-from rondel.plugins import Plugins
 from rondel.prompts import api as prompts_api
 from rondel.prompts.service import Prompts
 from rondel.prompts.store import PromptStore
@@ -76,7 +75,7 @@ from rondel.server.loopback import Gateway
 from rondel.serving import api as serving_api
 from rondel.serving.children import Processes
 from rondel.serving.models import DeploymentChanged
-from rondel.serving.ports import Engine
+from rondel.serving.ports import EMBEDDERS, ENGINES
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
 from rondel.serving.trial import Trials
@@ -168,7 +167,7 @@ def build(ground: Foundation) -> Services:
     monitors = Monitors(
         store=MonitoringStore(),
         observations=traces,
-        embedder=Plugins[Embedder]("rondel.embedders").get("wordllama")(),
+        embedder=EMBEDDERS.get("wordllama")(),
         detector=MeanEmbedding(),
         channels=channel_of,
         audit=audit,
@@ -247,14 +246,14 @@ def _trial(ground: Foundation) -> Trials:
     def chat_at(address: str) -> ChatModel:
         return Gateway(address, "", ground.clock)
 
-    engine = Plugins[Engine]("rondel.engines").get("llamacpp")()
+    engine = ENGINES.get("llamacpp")()
     return Trials(engine, Processes(), ground.clock, ground.folder.logs, chat_at)
 
 
 def tasks(ground: Foundation, services: Services, chat: ChatModel) -> list[Task]:
     """What the job worker can do; it asks models through the gateway, as anyone does."""
-    runner = Plugins[Runner]("rondel.runners").get("local")()
-    embedder = Plugins[Embedder]("rondel.embedders").get("wordllama")()
+    runner = RUNNERS.get("local")()
+    embedder = EMBEDDERS.get("wordllama")()
     return [
         *evaluation_tasks.tasks(services.evaluations, chat, embedder),
         *training_tasks.tasks(services.trainings, ground.rows, runner, chat),

@@ -8,7 +8,7 @@ from rondel.errors import RondelError
 from rondel.identity.api import Access
 from rondel.identity.models import Caller, Role
 from rondel.plugins import PluginInfo
-from rondel.serving.ports import engines
+from rondel.serving.ports import ENGINES
 from rondel.serving.schemas import AdapterIn, DeploymentIn, DeploymentOut, EngineOut, capabilities_out
 from rondel.serving.service import Deployments
 from rondel.storage.ports import Rows
@@ -22,7 +22,7 @@ def routes(deployments: Deployments, rows: Rows, access: Access) -> APIRouter:
     @router.get("/engines")
     def engines_(caller: Annotated[Caller, viewer]) -> list[EngineOut]:
         del caller
-        return [_engine(deployments, info) for info in engines.list()]
+        return [_engine(deployments, info) for info in ENGINES.list()]
 
     @router.get("/deployments")
     def list_(caller: Annotated[Caller, viewer]) -> list[DeploymentOut]:

@@ -52,5 +52,5 @@ class Engine(Protocol):
         ...
 
 
-engines: Plugins[Engine] = Plugins("rondel.engines")
-embedders: Plugins[Embedder] = Plugins("rondel.embedders")
+ENGINES: Plugins[Engine] = Plugins("rondel.engines")
+EMBEDDERS: Plugins[Embedder] = Plugins("rondel.embedders")

@@ -12,7 +12,7 @@ from rondel.clock import Clock
 from rondel.errors import RondelError
 from rondel.serving.children import Child, Starts
 from rondel.serving.models import Deployment, DeploymentState, Observed, ServedName, Wanted
-from rondel.serving.ports import Engine, engines
+from rondel.serving.ports import ENGINES, Engine
 from rondel.serving.rules import HEALTH_EVERY_S, STEADY_S, Process, Step, Verdict, judge
 from rondel.serving.service import Deployments
 from rondel.storage.models import Scope
@@ -70,7 +70,7 @@ class Reconciler:
     starts: Starts
     clock: Clock
     logs: Path
-    engine: Callable[[str], type[Engine]] = engines.get
+    engine: Callable[[str], type[Engine]] = ENGINES.get
     _tended: dict[str, _Tended] = field(default_factory=dict[str, _Tended])
     _draining: list[_Draining] = field(default_factory=list[_Draining])
 

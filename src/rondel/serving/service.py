@@ -23,7 +23,7 @@ from rondel.serving.models import (
     ServedName,
     Wanted,
 )
-from rondel.serving.ports import AdapterFile, EngineSpec, engines
+from rondel.serving.ports import ENGINES, AdapterFile, EngineSpec
 from rondel.serving.store import ServingStore
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
@@ -196,7 +196,7 @@ class Deployments:
         Raises:
             NotFound: no engine plugin is called so.
         """
-        return engines.get(engine).capabilities
+        return ENGINES.get(engine).capabilities
 
     def spec(self, tx: Tx, scope: Scope, deployment: Deployment, *, host: str, port: int) -> EngineSpec:
         """What an engine needs to start `deployment`: the files of its model and adapters on this machine.

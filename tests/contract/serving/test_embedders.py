@@ -3,11 +3,11 @@
 import pytest
 
 from rondel.chat import Embedder
-from rondel.serving.ports import embedders
+from rondel.serving.ports import EMBEDDERS
 from rondel.testing.embedders import EmbedderContract
 
 
 class TestWordLlama(EmbedderContract):
     @pytest.fixture
     def embedder(self) -> Embedder:
-        return embedders.get("wordllama")()
+        return EMBEDDERS.get("wordllama")()
