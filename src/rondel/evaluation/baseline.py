@@ -17,8 +17,8 @@ class BaselineAsker:
     def __init__(
         self, name: str, train: Sequence[Example], test: Sequence[Example], *, seed: int, baselines: Plugins[Baseline]
     ) -> None:
-        found = baselines.get(name)().answers(train, [example.input for example in test], seed=seed)
-        self._answers = {example.id: answer for example, answer in zip(test, found.answers, strict=True)}
+        answers = baselines.get(name)().answers(train, [example.input for example in test], seed=seed)
+        self._answers = {example.id: answer for example, answer in zip(test, answers, strict=True)}
 
     def __call__(self, example: Example) -> Answer:
         """The answer made beforehand."""

@@ -1,8 +1,8 @@
 """What evaluation asks of evaluators and of the plain baseline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Protocol
 
 from rondel.chat import ChatModel, Embedder
 from rondel.datasets.models import Example
@@ -46,17 +46,10 @@ class Evaluator(Protocol):
         ...
 
 
-class BaselineAnswers(NamedTuple):
-    """A baseline's answer to each test example, in order, and how it came to each field."""
-
-    answers: tuple[object, ...]
-    method: Mapping[str, str]
-
-
 class Baseline(Protocol):
     """Answers test inputs without a language model, after seeing the train examples only."""
 
-    def answers(self, train: Sequence[Example], test: Sequence[object], *, seed: int = 0) -> BaselineAnswers:
+    def answers(self, train: Sequence[Example], test: Sequence[object], *, seed: int = 0) -> tuple[object, ...]:
         """Answers for the inputs `test`, in order.
 
         Raises:

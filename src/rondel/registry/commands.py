@@ -1,6 +1,5 @@
 """`rondel model`: pull, import, lineage, compress."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import cyclopts
 
 from rondel.client.http import Api
+from rondel.clock import SystemClock
 from rondel.errors import Conflict, Invalid, TimedOut
 from rondel.terminal import done, emit, listing, table
 
@@ -221,11 +221,12 @@ def _compressing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         api = connect()
         body: dict[str, Any] = {"to": to, "name": name, "data": data, "prompt": prompt, "limit": limit}
         job = api.post(f"/api/v1/models/{ref}/compress", body | ({"evaluators": evaluator} if evaluator else {}))
-        until = time.monotonic() + wait
+        clock = SystemClock()
+        until = clock.monotonic() + wait
         while wait > 0 and job["state"] in {"queued", "running"}:
-            if time.monotonic() > until:
+            if clock.monotonic() > until:
                 raise TimedOut(f"Job {job['id']!r} still runs.", hint=f"rondel job show {job['id']}")
-            time.sleep(POLL_S)
+            clock.sleep(POLL_S)
             job = api.get(f"/api/v1/jobs/{job['id']}")
         if job["state"] in {"failed", "cancelled"}:
             raise Conflict(f"Job {job['id']!r} {job['state']}: {job['error']}")

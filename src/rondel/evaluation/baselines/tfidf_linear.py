@@ -13,12 +13,9 @@ from sklearn.pipeline import FeatureUnion
 from rondel.datasets.models import Example, is_object
 from rondel.datasets.rules import enumerated_fields, schema_from_examples, text_of
 from rondel.errors import Invalid
-from rondel.evaluation.ports import BaselineAnswers
 
 ALONE = ""
 """The one field of an answer that is no object."""
-LEARNED = "TF-IDF + logistic regression"
-COMMONEST = "the commonest value (free text is not learned)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class TfidfLinear:
 
     strength: float = 10.0
 
-    def answers(self, train: Sequence[Example], test: Sequence[object], *, seed: int = 0) -> BaselineAnswers:
+    def answers(self, train: Sequence[Example], test: Sequence[object], *, seed: int = 0) -> tuple[object, ...]:
         """Answers in the form of the expected values: objects with every field, or one value."""
         known = [example for example in train if example.expected is not None]
         if not known:
@@ -46,21 +43,18 @@ class TfidfLinear:
             ]
         )
         columns: dict[str, list[object]] = {}
-        method: dict[str, str] = {}
         seen: tuple[csr_matrix, csr_matrix] | None = None
         for name in names:
             values = [_field(example.expected, name) for example in known]
             is_learned = name in closed and len({_key(value) for value in values}) > 1 and bool(questions)
-            method[name or "answer"] = LEARNED if is_learned else COMMONEST
             if is_learned:
                 seen = seen or (features.fit_transform(texts), features.transform(questions))
                 columns[name] = self._learned(seen, values, seed)
             else:
                 columns[name] = _commonest(values, len(test))
         if is_one_value:
-            return BaselineAnswers(tuple(columns[ALONE]), method)
-        rows = ({name: columns[name][i] for name in names} for i in range(len(test)))
-        return BaselineAnswers(tuple(rows), method)
+            return tuple(columns[ALONE])
+        return tuple({name: columns[name][i] for name in names} for i in range(len(test)))
 
     def _learned(self, seen: tuple[csr_matrix, csr_matrix], values: list[object], seed: int) -> list[object]:
         model = LogisticRegression(C=self.strength, max_iter=200, class_weight="balanced", random_state=seed)
