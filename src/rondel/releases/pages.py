@@ -348,10 +348,10 @@ def _rollout_steps(
     shadow = entered.get(Stage.SHADOW)
     if shadow is not None:
         in_shadow = rollout.role is Role.SHADOW
-        copies = last.n_canary if last and in_shadow else rollout.plan.shadow_n
-        share = min(copies / rollout.plan.shadow_n, 1.0) if rollout.plan.shadow_n else 1.0
-        mark = here if in_shadow else Mark.DONE
-        found.append(Step("Shadow", _of(copies, rollout.plan.shadow_n, "copies"), shadow.at, mark, share))
+        copies = last.n_canary if last else 0
+        share = min(copies / rollout.plan.shadow_n, 1.0) if in_shadow and rollout.plan.shadow_n else 1.0
+        said = _of(copies, rollout.plan.shadow_n, "copies") if in_shadow else ""
+        found.append(Step("Shadow", said, shadow.at, here if in_shadow else Mark.DONE, share))
     promoted = facts.release.stage in DONE
     for index, weight in enumerate(ladder):
         title = f"{100 * weight:g} %"

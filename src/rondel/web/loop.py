@@ -284,7 +284,7 @@ def _goals(facts: Facts) -> list[Goal]:
         ),
         Goal(
             "Cost per 1,000 answers",
-            usd(cost),
+            f"≥ {usd(cost)}" if cost is not None and month.cost_unknown else usd(cost),
             _limit(dear, usd(round(1000 * dear.limit)) if dear else ""),
             _is_missed(dear, None if cost is None else cost / 1000),
         ),
