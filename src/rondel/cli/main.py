@@ -26,6 +26,13 @@ GROUPS = {
     "key": ("identity", "Keys and people: issue, list, revoke."),
     "audit": ("audit", "The audit log: list, verify, export."),
 }
+STACK = {
+    "up": "Start everything on this machine.",
+    "down": "Stop the stack of the data folder.",
+    "status": "What is running, and whether it is well.",
+    "doctor": "Look at this machine: what is missing, and what to do about it.",
+    "open": "Open the console, signed in.",
+}
 EXIT_CODES = {
     "invalid_request": 2,
     "too_large": 2,
@@ -55,8 +62,8 @@ def build() -> cyclopts.App:
         exit_on_error=False,
         print_error=True,
     )
-    for name in ("up", "down", "status", "doctor", "open"):
-        app.command(f"rondel.cli.stack:{name}", name=name)
+    for name, help_ in STACK.items():
+        app.command(f"rondel.cli.stack:{name}", name=name, help=help_)
     app.command("rondel.demo.command:demo", name="demo", help="Run the whole circle once on real input, narrated.")
     for name, (_area, help_) in GROUPS.items():
         app.command(f"rondel.cli.main:{name}", name=name, help=help_)
