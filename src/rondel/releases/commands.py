@@ -22,6 +22,9 @@ LOOKS = {
     "Choice": "choice",
 }
 
+SOMEBODY_ELSE = "Somebody else does it with a key of their own: rondel key create NAME --person WHO --role approver."
+"""An identity's approval counts once, so that any approval that is still needed is somebody else's."""
+
 
 def group(connect: Callable[[], Api]) -> cyclopts.App:
     """The commands of releases."""
@@ -89,7 +92,12 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit({"verdict": verdict, "looks": looks})
             return
-        table(looks[-20:], LOOKS, empty="No look yet: start it with 'rondel release canary NAME'.")
+        first = (
+            "the first comes with the first canary answer"
+            if verdict
+            else f"start it with 'rondel release canary {name}'"
+        )
+        table(looks[-20:], LOOKS, empty=f"No look yet: {first}.")
         if verdict:
             table([verdict], {"Choice": "choice", "Why": "reason"}, empty="")
 
@@ -135,11 +143,14 @@ def _making(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         api = connect()
-        made = api.post("/api/v1/releases", read_document(file))
+        document = read_document(file)
+        made = api.post("/api/v1/releases", document)
         if json:
             emit(made)
             return
-        _told(api, made, f"Made release {made['name']} ({made['id']}).", f"rondel release gate {made['name']}")
+        note = _unjudged(api, made["id"]) if document.get("rollout") else ""
+        then = f"rondel eval run DATASET {made['id']} --split test"
+        _told(api, made, f"Made release {made['name']} ({made['id']}).{note}", then)
 
     @app.command
     def record(
@@ -205,7 +216,8 @@ def _making(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             return
         table(kept, {"Evidence": "name", "Value": "value", "Low": "low", "High": "high", "Says": "statement"}, empty="")
         url = f"{api.base_url}/releases/{name}"
-        done(f"Kept {len(kept)} pieces of evidence.", url=url, then=f"rondel release gate {name}")
+        pieces = "1 piece" if len(kept) == 1 else f"{len(kept)} pieces"
+        done(f"Kept {pieces} of evidence.", url=url, then=f"rondel release gate {name}")
 
 
 def _judging(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -229,7 +241,9 @@ def _judging(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         else:
             table(verdict["checks"], {"Evidence": "evidence", "Outcome": "state", "Why": "reason"}, empty="")
         if not verdict["passed"] and not verdict["overridden"]:
-            raise GateRefused(f"Release {name!r}: {verdict['reason']}.")
+            is_missing = any(check["state"] == "missing" for check in verdict["checks"])
+            hint = _how_to_measure(api, name) if is_missing else None
+            raise GateRefused(f"Release {name!r}: {verdict['reason']}.", hint=hint)
         if not json:
             done("The gate is passed.", url=f"{api.base_url}/releases/{name}", then=f"rondel release approve {name}")
 
@@ -242,7 +256,7 @@ def _judging(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(verdict)
         if not verdict["granted"] and not verdict["refused"]:
-            raise NeedsApproval(f"Release {name!r} {verdict['reason']}.")
+            raise NeedsApproval(f"Release {name!r} {verdict['reason']}.", hint=SOMEBODY_ELSE)
         if not json:
             then = f"rondel release {'show' if verdict['refused'] else 'canary'} {name}"
             done(f"Release {name}: {verdict['reason']}.", url=f"{api.base_url}/releases/{name}", then=then)
@@ -257,9 +271,9 @@ def _moving(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             return
         release = moved["release"]
         parts = ", ".join(f"{arm['release_id']} {arm['role']} {arm['weight']:.0%}" for arm in moved["arms"])
-        _told(
-            api, release, f"Release {release['name']} is {release['stage']}. Route {release['route']}: {parts}.", then
-        )
+        note = _unjudged(api, release["id"]) if release["stage"] in {"shadow", "canary"} else ""
+        sentence = f"Release {release['name']} is {release['stage']}. Route {release['route']}: {parts}.{note}"
+        _told(api, release, sentence, then)
 
     def plan(file: Path | None) -> dict[str, Any]:
         return {"rollout": read_document(file)} if file else {}
@@ -334,3 +348,15 @@ def _policies(connect: Callable[[], Api]) -> cyclopts.App:
 
 def _told(api: Api, release: dict[str, Any], sentence: str, then: str) -> None:
     done(sentence, url=f"{api.base_url}/releases/{release['id']}", then=then)
+
+
+def _unjudged(api: Api, release_id: str) -> str:
+    """A second line when the rollout in force, else the one the release brings along, names no score."""
+    release = api.get(f"/api/v1/releases/{release_id}")
+    plan = release["rollout"]["plan"] if release["rollout"] else release["plan"]
+    return "" if plan.get("score") else "\nNo score is named: quality is not judged."
+
+
+def _how_to_measure(api: Api, name: str) -> str:
+    release_id = api.get(f"/api/v1/releases/{name}")["id"]
+    return f"Measure it: rondel eval run DATASET {release_id} --split test, then rondel release evaluated {name} ev_…"

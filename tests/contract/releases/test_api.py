@@ -175,16 +175,52 @@ def test_commands_exit_with_the_gate_and_the_approval(
     file = tmp_path / "v1.yaml"
     file.write_text("{name: v1, route: extract, model: local/smollm2}")
     run(f"create {file}")
-    assert "rondel release gate v1" in capsys.readouterr().out
-    with pytest.raises(GateRefused, match="no evidence yet"):
+    made = ada.get("/api/v1/releases/v1")["id"]
+    told = capsys.readouterr().out
+    assert f"next  rondel eval run DATASET {made} --split test" in told
+    assert "No score" not in told
+    with pytest.raises(GateRefused, match="no evidence yet") as refused:
         run("gate v1")
+    assert f"rondel eval run DATASET {made} --split test, then" in str(refused.value.hint)
+    run("record v1 data.leaked 1 --n 10")
+    with pytest.raises(GateRefused, match="wanted none") as refused:
+        run("gate v1")
+    assert refused.value.hint is None, "nothing is missing"
     run("record v1 data.leaked 0 --n 10")
     run("gate v1")
-    with pytest.raises(NeedsApproval, match="another identity"):
+    with pytest.raises(NeedsApproval, match="another identity") as waits:
         run("approve v1")
+    assert "--role approver" in str(waits.value.hint)
     run("list --json")
     assert '"stage": "approval"' in capsys.readouterr().out
     policy = tmp_path / "policy.yaml"
     policy.write_text("{requirements: [], approvals_needed: 0}")
     run(f"policy save default {policy}")
     assert "version 2" in capsys.readouterr().out
+
+
+def test_commands_of_a_canary_tell_what_it_waits_for_and_what_is_not_judged(
+    connect: Connect, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    ada = connect("ada")
+
+    def as_api() -> Api:
+        return ada  # pyright: ignore[reportReturnType]  commands use only what Over has
+
+    def run(line: str) -> str:
+        group(as_api)(line.split(), result_action="return_value")
+        return capsys.readouterr().out
+
+    ada.put("/api/v1/policies/default", {"requirements": [], "approvals_needed": 0})
+    for name, rollout in (("v1", "{}"), ("v2", "{ladder: [0.1]}"), ("v3", "{ladder: [0.1], score: quality}")):
+        file = tmp_path / f"{name}.yaml"
+        extra = "" if rollout == "{}" else f", rollout: {rollout}, parameters: {{top_k: {name[1]}}}"
+        file.write_text(f"{{name: {name}, route: extract, model: local/smollm2{extra}}}")
+        assert ("\nNo score is named: quality is not judged.\n" in run(f"create {file}")) is (name == "v2")
+        run(f"gate {name}")
+    assert "start it with 'rondel release canary v1'" in run("watch v1")
+    assert "No score" not in run("promote v1")
+    assert "No score is named" in run("canary v2")
+    assert "No look yet: the first comes with the first canary answer." in run("watch v2")
+    run("rollback v2")
+    assert "No score" not in run("canary v3")
