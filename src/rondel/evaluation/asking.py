@@ -61,7 +61,7 @@ def _messages(target: Target, input_: object, turns: tuple[Message, ...]) -> tup
     needs = variables_of(target.messages)
     own = {name: value for name, value in input_.items() if name != "messages"} if is_object(input_) else {}
     if "input" not in needs:
-        prompt = render(target.messages, own)
+        prompt = render(target.messages, {**own, "input": ""})  # not read; what a misspelt name could have meant
         is_whole = bool(set(own) & set(needs)) and not _is_chat(input_)
         return prompt if is_whole else (*prompt, *turns)
     position = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=-1)

@@ -229,7 +229,8 @@ def _with_prompt(call: ReleaseCall, fields: Fields, variables: Mapping[str, str]
     prompt = [Message(message.role, message.content) for message in call.messages]
     turns = parse_turns(fields)
     if "input" not in variables_of(prompt):
-        rendered = [raw(_plain(message)) for message in render(prompt, variables)]
+        known = {**variables, "input": ""}  # not read here, but what a misspelt name could have meant
+        rendered = [raw(_plain(message)) for message in render(prompt, known)]
         return raw([*rendered, *turns])
     position, text = last_user_text(turns)
     rendered = [raw(_plain(message)) for message in render(prompt, {**variables, "input": text})]

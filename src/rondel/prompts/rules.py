@@ -405,10 +405,8 @@ class _Rendering:
 
 def _look_up(path: _Path, variables: Mapping[str, object]) -> object:
     if path.keys[0] not in variables:
-        raise Invalid(
-            f"Line {path.line}: the prompt needs {path.keys[0]!r}, which is not given. "
-            f"{did_you_mean(path.keys[0], variables)}"
-        )
+        name = path.keys[0]
+        raise Invalid(f"Line {path.line}: the prompt needs {name!r}, which is not given. {_given(name, variables)}")
     value = variables[path.keys[0]]
     for depth, key in enumerate(path.keys[1:], start=1):
         part = _part(value, key)
@@ -417,6 +415,12 @@ def _look_up(path: _Path, variables: Mapping[str, object]) -> object:
             raise Invalid(f"Line {path.line}: {'.'.join(path.keys[:depth])!r} has no part {key!r}. {known}")
         value = part
     return value
+
+
+def _given(name: str, variables: Mapping[str, object]) -> str:
+    given = f"Given: {', '.join(sorted(variables)) or 'nothing'}."
+    near = difflib.get_close_matches(name, sorted(variables), n=1)
+    return f"{given} Did you mean {near[0]!r}?" if near else given
 
 
 def _truth(path: _Path, variables: Mapping[str, object]) -> bool:

@@ -166,6 +166,12 @@ def test_a_prompt_that_needs_an_input_says_when_there_is_none(messages: list[obj
         compose(_release("{{ input }}"), {"messages": raw(messages)}, Operation.CHAT, {})
 
 
+def test_a_prompt_that_misspells_the_input_is_told_its_name() -> None:
+    fields = _fields({"role": "user", "content": "hello"})
+    with pytest.raises(Invalid, match="Given: input. Did you mean 'input'?"):
+        compose(_release("<{{ inptu }}>"), fields, Operation.CHAT, {})
+
+
 def test_the_input_is_never_read_as_a_template() -> None:
     fields = _fields({"role": "user", "content": "{{ secret }}{% if x %}"})
     composed = compose(_release("<{{ input }}>"), fields, Operation.CHAT, {"secret": "s"})
