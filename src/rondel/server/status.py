@@ -60,7 +60,7 @@ def routes(ground: Foundation, services: Serving, keeper: SnapshotKeeper, access
             PartOut(name="server", state="ready", detail=f"rows {ground.rows.engine.dialect.name}"),
             PartOut(name="gateway", state="ready", detail=f"snapshot {keeper.version}"),
             PartOut(name="spool", state="ready", detail=f"{waiting} bytes in open segments"),
-            PartOut(name="worker", state="ready" if workers else "absent", detail=f"{len(workers)} carrying out jobs"),
+            PartOut(name="worker", state="ready" if workers else "absent", detail=f"{len(workers)} signed on"),
             *(PartOut(name=one.name, state=one.state.value, detail=one.engine) for one in found),
         ]
         environment = caller.scope.environment
