@@ -168,7 +168,7 @@ def test_a_prompt_that_needs_an_input_says_when_there_is_none(messages: list[obj
 
 def test_a_prompt_that_misspells_the_input_is_told_its_name() -> None:
     fields = _fields({"role": "user", "content": "hello"})
-    with pytest.raises(Invalid, match="Given: input. Did you mean 'input'?"):
+    with pytest.raises(Invalid, match=r"Given: input\. Did you mean 'input'\?"):
         compose(_release("<{{ inptu }}>"), fields, Operation.CHAT, {})
 
 

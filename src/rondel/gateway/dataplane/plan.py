@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,7 +97,7 @@ class Plan:
             found = self._plain.get((key.id, name)) or self._single(key, name, release if is_theirs else None)
             if found is not None:
                 return found
-        raise NotFound(f"No route is called {name!r}. {did_you_mean(name, self.route_names(key))}")
+        raise NotFound(f"No route is called {name!r}. {self._near(key, name)}")
 
     def route_names(self, key: VirtualKey) -> list[str]:
         """The routes that `key` may call, in order of their names."""
@@ -105,6 +106,22 @@ class Plan:
             for project, environment, name in self._routes
             if (project, environment) == (key.project_id, key.environment) and (not key.routes or name in key.routes)
         )
+
+    def _near(self, key: VirtualKey, name: str) -> str:
+        """What `key` may call that is called like `name`: routes, `local/NAME`, `connection/model`."""
+        if key.routes:
+            return did_you_mean(name, self.route_names(key))
+        place = f"plain:{key.project_id}:{key.environment}:"
+        plain = {release_id.removeprefix(place) for release_id in self._releases if release_id.startswith(place)}
+        known = {*self.route_names(key), *plain}
+        connections = [
+            connection
+            for project, environment, connection in self._by_name
+            if (project, environment) == (key.project_id, key.environment) and "/" not in connection
+        ]
+        model = name.partition("/")[2]
+        near = get_close_matches(name, sorted(known | {f"{one}/{model}" for one in connections if model}), n=1)
+        return f"Did you mean {near[0]!r}?" if near else did_you_mean(name, known | {f"{one}/…" for one in connections})
 
     def release(self, release_id: str) -> ReleaseCall | None:
         """By its id."""
