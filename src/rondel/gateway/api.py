@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from rondel.errors import NotFound, Unauthorized
+from rondel.gateway.compiling import subject_of
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.rules import internal_key
 from rondel.gateway.schemas import (
@@ -57,7 +58,7 @@ def routes(gateways: Gateways, keeper: SnapshotKeeper, rows: Rows, access: Acces
         mine = [route for route in snapshot.routes if (route.project_id, route.environment) == here]
         used = {arm.release_id for route in mine for arm in route.arms}
         problems = [
-            ProblemOut(release_id=release.id, problem=target.problem)
+            ProblemOut(release_id=release.id, subject=subject_of(release), problem=target.problem)
             for release in snapshot.releases
             for target in release.targets
             if target.problem and release.id in used

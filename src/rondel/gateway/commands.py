@@ -38,7 +38,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         figures = {"Snapshot": "version", "Routes": "routes", "Keys": "keys", "Connections": "connections"}
         table([told], figures, empty="")
         if told["problems"]:
-            table(told["problems"], {"Release": "release_id", "Problem": "problem"}, empty="")
+            table(told["problems"], {"What": "subject", "Problem": "problem"}, empty="")
 
     @app.command
     def providers(*, json: bool = False) -> None:

@@ -82,6 +82,12 @@ def _capabilities(is_streaming: bool) -> list[str]:
     return [*asked, Capability.STREAM_UPSTREAM.value] if is_streaming else asked
 
 
+def subject_of(call: ReleaseCall) -> str:
+    """What a problem of `call` is a problem of, for people: a release by its name, else the route it stands for."""
+    _, is_plain, place = call.id.partition("plain:")
+    return f"Route {place.split(':', 2)[-1]!r}" if is_plain else call.name or call.id
+
+
 def plain_release(place: Place, route: str, target: PlainTarget) -> ReleaseCall:
     """What a route without a live release calls."""
     return ReleaseCall(

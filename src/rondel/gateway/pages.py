@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from rondel.gateway.compiling import subject_of
 from rondel.gateway.models import KeyPolicy, RouteView, SavedConnection, Snapshot
 from rondel.identity.models import Key
 from rondel.serving.models import Deployment, DeploymentState
@@ -93,14 +94,14 @@ def gateway_page(
 
 
 def problems(scope: Scope, snapshot: Snapshot | None, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Why releases in traffic cannot be called, as sentences."""
+    """Why releases in traffic, and routes without one, cannot be called; as sentences."""
     if snapshot is None:
         return ()
     here = (scope.project_id, scope.environment)
     mine = [route for route in snapshot.routes if (route.project_id, route.environment) == here]
     used = {arm.release_id for route in mine for arm in route.arms}
     return tuple(
-        f"{names.get(call.id, call.name or call.id)}: {target.problem}"
+        f"{names.get(call.id) or subject_of(call)}: {target.problem}"
         for call in snapshot.releases
         for target in call.targets
         if call.id in used and target.problem

@@ -169,9 +169,10 @@ class ProviderOut(BaseModel):
 
 
 class ProblemOut(BaseModel):
-    """Something that cannot be called now, and why."""
+    """Something that cannot be called now, and why; `subject` is the release's name, else `Route 'NAME'`."""
 
     release_id: str
+    subject: str
     problem: str
 
 

@@ -16,6 +16,7 @@ from rondel.errors import Invalid, NotFound
 from rondel.gateway.api import internal, routes
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import KeyPolicy, PlainTarget, RouteGuard, RouteSettings
+from rondel.gateway.pages import problems
 from rondel.gateway.rules import internal_key
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
@@ -357,6 +358,22 @@ def test_the_api(
         assert (told["routes"], told["connections"], told["problems"]) == (1, 1, [])
         assert client.delete("/api/v1/routes/r").status_code == 204
         assert client.delete("/api/v1/connections/main").status_code == 200
+
+
+@pytest.mark.usefixtures("key")
+def test_a_route_that_cannot_be_called_is_told_by_its_name(
+    socket: Path, keeper: SnapshotKeeper, rows: Database, identity: Identity, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        admin = identity.issue_key(tx, scope, actor, name="admin", role=Role.ADMIN).secret
+    with _client(socket, admin) as client:
+        client.put("/api/v1/routes/r", json={"target": {"connection": "local", "model": "tiny"}}).raise_for_status()
+        keeper.changed(None)  # pyright: ignore[reportArgumentType]  any event
+        keeper.refresh()
+        [problem] = client.get("/api/v1/gateway").json()["problems"]
+    assert problem["subject"] == "Route 'r'"
+    [sentence] = problems(scope, keeper.snapshot(), {})
+    assert sentence == f"Route 'r': {problem['problem']}"
 
 
 @pytest.mark.parametrize(
