@@ -11,7 +11,7 @@ import cyclopts
 from rondel.client.files import save
 from rondel.client.http import Api
 from rondel.errors import Invalid, NotFound
-from rondel.terminal import done, emit, table
+from rondel.terminal import done, emit, say, table
 
 _VERSION = {"Version": "ref", "Examples": "size", "Splits": "splits", "From": "source", "Created": "created_at"}
 
@@ -71,9 +71,12 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             emit({**page, "profile": profile})
             return
         table([_line(page["version"])], _VERSION, empty="")
+        if note := _without_expected(profile):
+            say(note)
         fields = [one | {"values": _counts(one["values"])} for one in profile["fields"]]
         columns = {"Field": "name", "Nulls": "nulls", "Distinct": "distinct", "Most frequent": "values"}
-        table(fields, columns, empty="No example has an expected answer.")
+        if fields:
+            table(fields, columns, empty="")
         columns = {"No": "position", "Split": "split", "Input": "input", "Expected": "expected", "Trace": "trace_id"}
         table(page["items"], columns, empty="No example here.")
 
@@ -232,7 +235,8 @@ def _importing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "limit": limit,
         }
         version = api.post("/api/v1/dataset-traces", body)
-        _made(api, version, then=f"rondel data split {version['name']} train=0.8 test=0.2", json=json)
+        note = "" if json else _without_expected(api.get(f"/api/v1/dataset-profile/{_at(version['ref'])}"))
+        _made(api, version, then=f"rondel data split {version['name']} train=0.8 test=0.2", json=json, note=note)
 
 
 def _splitting(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -260,14 +264,29 @@ def _splitting(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         _made(api, version, then=f"rondel data leaks {version['ref']}", json=json)
 
 
-def _made(api: Api, version: dict[str, Any], *, then: str, json: bool) -> None:
+def _without_expected(profile: dict[str, Any]) -> str:
+    """How many examples nothing can be compared with; "" when there are none."""
+    size, without = profile["size"], profile["without_expected"]
+    if not without:
+        return ""
+    if without == size:
+        return "No example has an expected answer."
+    return f"{without} of {size} examples {'has' if without == 1 else 'have'} no expected answer."
+
+
+def _made(api: Api, version: dict[str, Any], *, then: str, json: bool, note: str = "") -> None:
     if json:
         emit(version)
         return
     splits = f" ({_counts(version['splits'])})" if any(version["splits"]) else ""
-    left_out = f"; {version['duplicates']} duplicates left out" if version["duplicates"] else ""
-    sentence = f"Dataset {version['ref']} ({version['id']}) has {version['size']} examples{splits}{left_out}."
-    done(sentence, url=f"{api.base_url}/datasets/{_at(version['name'])}", then=then)
+    left_out = (
+        f"; {version['duplicates']} duplicate{'' if version['duplicates'] == 1 else 's'} left out"
+        if version["duplicates"]
+        else ""
+    )
+    examples = "1 example" if version["size"] == 1 else f"{version['size']} examples"
+    sentence = f"Dataset {version['ref']} ({version['id']}) has {examples}{splits}{left_out}."
+    done(f"{sentence} {note}".rstrip(), url=f"{api.base_url}/datasets/{_at(version['name'])}", then=then)
 
 
 def _share(text: str) -> tuple[str, float]:
