@@ -60,12 +60,11 @@ class Agreement(NamedTuple):
     @property
     def sentence(self) -> str:
         """For people."""
+        labels = "1 label" if self.labels == 1 else f"{self.labels} labels"
+        seen = f"{labels} on {'1 item' if self.items == 1 else f'{self.items} items'}"
         if self.share is None or self.alpha is None:
-            return f"{self.labels} labels on {self.items} items, none of them by two people yet"
-        return (
-            f"{self.labels} labels on {self.items} items: {self.share:.0%} of pairs agree, "
-            f"Krippendorff's alpha {self.alpha:.2f}"
-        )
+            return f"{seen}, none of them by two people yet"
+        return f"{seen}: {self.share:.0%} of pairs agree, Krippendorff's alpha {self.alpha:.2f}"
 
 
 class Progress(NamedTuple):

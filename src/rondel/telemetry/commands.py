@@ -261,7 +261,8 @@ def _writing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(gone)
             return
-        done(f"{gone['erased']} traces are gone.", url=f"{api.base_url}/traces", then="rondel audit list")
+        sentence = "1 trace is gone." if gone["erased"] == 1 else f"{gone['erased']} traces are gone."
+        done(sentence, url=f"{api.base_url}/traces", then="rondel audit list")
 
 
 def _given(asked: Asked | None) -> dict[str, Any]:

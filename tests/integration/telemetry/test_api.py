@@ -153,6 +153,7 @@ def test_the_commands(server: Server, capsys: pytest.CaptureFixture[str]) -> Non
     assert len(said("export").splitlines()) == 3
     assert "rondel trace show" in said("score", f"{1:032x}", "correct", "0.5")
     assert json.loads(said("erase", "--by", "trace", "--value", f"{3:032x}", "--json")) == {"erased": 1}
+    assert said("erase", "--by", "trace", "--value", f"{2:032x}").startswith("1 trace is gone.")
     with pytest.raises(ApiError, match="There is no trace"):
         said("show", "f" * 32)
 

@@ -34,7 +34,8 @@ def test_alpha_is_that_of_krippendorffs_own_example() -> None:
 def test_agreement_is_unknown_until_two_people_saw_one_item() -> None:
     told = agreement([label(1, "ada", "good"), label(2, "bob", "bad")])
     assert (told.items, told.labels, told.share, told.alpha) == (2, 2, None, None)
-    assert "none of them by two people" in told.sentence
+    assert told.sentence == "2 labels on 2 items, none of them by two people yet"
+    assert agreement([label(1, "ada", "good")]).sentence.startswith("1 label on 1 item,")
 
 
 def test_all_alike_is_perfect_and_opposite_is_below_chance() -> None:
