@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from rondel.errors import NotFound
 from rondel.evaluation.models import Evaluation, EvaluationState
 from rondel.experiments.models import Run, RunKind, RunState
+from rondel.gateway.pages import problems
 from rondel.identity.models import Caller
 from rondel.money import usd
 from rondel.monitoring.models import Monitor, MonitorKind, State
@@ -117,9 +118,11 @@ def read(services: ConsoleServices, scope: Scope) -> LoopPage:
         traces.summary(scope, TraceFilter(since=now - back)) for back in (timedelta(hours=1), MONTH, RECENT)
     )
     with services.rows.reading() as tx:
+        releases = services.releases.list(tx, scope)
+        names = {release.id: release.name for release in releases}
         facts = Facts(
             now=now,
-            releases=services.releases.list(tx, scope),
+            releases=releases,
             rollouts=[rollout for rollout in services.releases.rollouts(tx, scope) if rollout.ended_at is None],
             monitors=services.monitors.list(tx, scope),
             runs=services.runs.list(tx, scope, limit=20),
@@ -127,7 +130,7 @@ def read(services: ConsoleServices, scope: Scope) -> LoopPage:
             hour=hour,
             month=month,
             recent=recent,
-            problems=_problems(services, scope),
+            problems=problems(scope, services.keeper.snapshot(), names),
         )
         stages = (
             _datasets(services, tx, scope),
@@ -142,19 +145,6 @@ def read(services: ConsoleServices, scope: Scope) -> LoopPage:
         goals = (*_goals(facts), _trace_to_release(services, tx, scope, facts))
     command = "rondel release create release.yaml" if facts.releases else "rondel demo"
     return LoopPage(stages, goals, tuple(_needs(facts)), tuple(changes(facts)), tuple(ended(facts)), command)
-
-
-def _problems(services: ConsoleServices, scope: Scope) -> list[str]:
-    """Why a release in traffic cannot be called, as the newest snapshot has it."""
-    snapshot = services.keeper.snapshot()
-    if snapshot is None:
-        return []
-    here = (scope.project_id, scope.environment)
-    mine = [route for route in snapshot.routes if (route.project_id, route.environment) == here]
-    used = {arm.release_id for route in mine for arm in route.arms}
-    return [
-        target.problem for call in snapshot.releases for target in call.targets if call.id in used and target.problem
-    ]
 
 
 def _datasets(services: ConsoleServices, tx: Tx, scope: Scope) -> LoopStage:
@@ -379,7 +369,7 @@ def _needs(facts: Facts) -> list[Need]:
         if release.stage is Stage.GATE
     ]
     found += [
-        Need("route", "A release in traffic cannot be called", problem, "Look", "/gateway")
+        Need("route", "Something in traffic cannot be called", problem, "Look", "/gateway")
         for problem in facts.problems[:3]
     ]
     return found[:8]
