@@ -39,6 +39,7 @@ class Ticker:
             try:
                 self._function()
             except Exception:
+                # An edge: one failed turn must not end the work for good.
                 log.exception("background work failed", work=self._name)
             self._stopped.wait(self._every_s)
 
