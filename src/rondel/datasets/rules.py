@@ -22,16 +22,19 @@ from rondel.datasets.models import (
 )
 from rondel.datasets.near import leaks, normalise, similarity
 from rondel.datasets.schema import enumerated_fields, schema_from_examples
+from rondel.datasets.traced import asked, input_of
 from rondel.errors import Invalid
 
 __all__ = [
     "Profiler",
+    "asked",
     "check_shares",
     "choose_examples",
     "diff",
     "enumerated_fields",
     "example",
     "example_id",
+    "input_of",
     "leaks",
     "normalise",
     "row_from",

@@ -169,6 +169,7 @@ def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         name: str = "",
         limit: int | None = None,
         seed: int = 0,
+        recorded: bool = False,
         options: Path | None = None,
         wait: bool = True,
         json: bool = False,
@@ -193,6 +194,8 @@ def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             So many examples, the same for every evaluation with this seed.
         seed
             Chooses them.
+        recorded
+            Do not ask a release again what it answered in the traces of the examples, at temperature 0.
         options
             A YAML file with the options of evaluators by name, and `parameters` of the request.
         wait
@@ -202,7 +205,8 @@ def _running(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         """
         given = read_document(options, holds=OPTIONS) if options else {}
         graders = evaluator or ["exact_match"]
-        target = {"model": model, "prompt": prompt, "parameters": given.pop("parameters", {})}
+        parameters = given.pop("parameters", {})
+        target = {"model": model, "prompt": prompt, "parameters": parameters, "recorded": recorded}
         for one in given:
             if one not in graders:
                 raise Invalid(

@@ -16,7 +16,8 @@ class Target:
 
     `messages` is a prompt whose variables are the example's input (`{{ input }}`, or the input's own keys when it is
     an object); empty means the input goes as one user message. `revision` names what stands behind `model` when that
-    cannot change (a release's digest): only then may an earlier answer to the same request be used again.
+    cannot change (a release's digest): only then may an earlier answer to the same request be used again. `recorded`
+    takes what the release `model` (its id) answered in the traces of the examples, where it answered at temperature 0.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Target:
     prompt: str | None = None
     release_id: str | None = None
     revision: str | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,19 @@ def built(specs: Iterable[EvaluatorSpec], plugins: Plugins[Evaluator] = EVALUATO
 
 
 class Answer(NamedTuple):
-    """What a target said to one example, before it is graded."""
+    """What a target said to one example, before it is graded; `cached` when it was not asked for this time."""
 
     output: str
     cache_key: str = ""
-    answer: ChatAnswer | None = None
-    cached: Result | None = None
+    response_id: str = ""
+    trace_id: str = ""
+    latency_ms: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached: bool = False
+
+
+Ask = Callable[[Example], Answer]
 
 
 class Asker:
@@ -77,9 +84,8 @@ class Asker:
         request = request_for(self._target, example)
         key = cache_key(self._target, request)
         if key and (found := self._earlier(key)):
-            return Answer(found.output, key, cached=found)
-        answer = self._patiently(request)
-        return Answer(answer.text, key, answer)
+            return _again(found, key)
+        return _fresh(self._patiently(request), key)
 
     def _patiently(self, request: ChatRequest) -> ChatAnswer:
         for attempt in range(PATIENCE - 1):
@@ -90,10 +96,36 @@ class Asker:
         return self._chat.answer(request, deadline_s=self._deadline_s)
 
 
+def _again(earlier: Result, key: str) -> Answer:
+    return Answer(
+        earlier.output,
+        key,
+        earlier.response_id,
+        earlier.trace_id,
+        earlier.latency_ms,
+        earlier.input_tokens,
+        earlier.output_tokens,
+        cached=True,
+    )
+
+
+def _fresh(answer: ChatAnswer, key: str) -> Answer:
+    usage = answer.usage
+    return Answer(
+        answer.text,
+        key,
+        answer.id,
+        answer.trace_id or "",
+        answer.latency_s * 1000,
+        usage.input if usage else 0,
+        usage.output if usage else 0,
+    )
+
+
 def judged(
     position: int,
     example: Example,
-    ask: Callable[[Example], Answer],
+    ask: Ask,
     evaluators: Mapping[str, Evaluator],
     means: Means,
 ) -> Kept:
@@ -124,35 +156,18 @@ def judged(
 
 
 def _result(position: int, example: Example, answer: Answer, grades: Mapping[str, Grade], problem: str) -> Result:
-    if answer.cached is not None:
-        earlier = answer.cached
-        return Result(
-            example.id,
-            position,
-            answer.output,
-            grades,
-            problem,
-            earlier.response_id,
-            earlier.trace_id,
-            earlier.latency_ms,
-            earlier.input_tokens,
-            earlier.output_tokens,
-            cached=True,
-        )
-    if answer.answer is None:
-        return Result(example.id, position, answer.output, grades, problem)
-    usage = answer.answer.usage
     return Result(
         example.id,
         position,
         answer.output,
         grades,
         problem,
-        answer.answer.id,
-        answer.answer.trace_id or "",
-        answer.answer.latency_s * 1000,
-        usage.input if usage else 0,
-        usage.output if usage else 0,
+        answer.response_id,
+        answer.trace_id,
+        answer.latency_ms,
+        answer.input_tokens,
+        answer.output_tokens,
+        answer.cached,
     )
 
 

@@ -36,6 +36,10 @@ class TargetIn(_Body):
     revision: str | None = Field(
         default=None, description="Names what stands behind `model` if it cannot change: earlier answers are used again"
     )
+    recorded: bool = Field(
+        default=False,
+        description="Take what the release `model` (its id) answered at temperature 0 in the traces of the examples",
+    )
 
     def target(self) -> Target:
         """As the model."""
@@ -47,6 +51,7 @@ class TargetIn(_Body):
             prompt=self.prompt,
             release_id=self.release_id,
             revision=self.revision,
+            recorded=self.recorded,
         )
 
 

@@ -1,8 +1,7 @@
 """Evaluations: started, carried out (and continued after a crash), read, compared."""
 
 import builtins
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,12 +9,13 @@ from rondel.audit.models import Acting, By
 from rondel.audit.service import Audit
 from rondel.chat import ChatModel, Embedder
 from rondel.clock import Clock
-from rondel.datasets.models import DatasetVersion, Example
+from rondel.datasets.models import DatasetVersion
 from rondel.datasets.service import Datasets
 from rondel.errors import Conflict, Invalid, NotFound, RondelError, did_you_mean
 from rondel.evaluation import rules
 from rondel.evaluation.asking import request_for
 from rondel.evaluation.baseline import PREFIX, BaselineAsker
+from rondel.evaluation.choosing import Choosing, left_out
 from rondel.evaluation.models import (
     Comparison,
     Evaluation,
@@ -27,8 +27,10 @@ from rondel.evaluation.models import (
     Result,
     Target,
 )
-from rondel.evaluation.ports import BASELINES, EVALUATORS, EXPECTED, Baseline, Evaluator, Means
-from rondel.evaluation.runner import Answer, Asker, built, concurrently, judged
+from rondel.evaluation.ports import BASELINES, EVALUATORS, Baseline, Evaluator, Means
+from rondel.evaluation.recorded import Walk, recorded
+from rondel.evaluation.recorded import check as check_recorded
+from rondel.evaluation.runner import Ask, Asker, built, concurrently, judged
 from rondel.evaluation.store import EvaluationStore
 from rondel.events import announce
 from rondel.ids import Ids
@@ -78,6 +80,7 @@ class Evaluations:
         datasets: Datasets,
         prompts: Prompts,
         jobs: Jobs | None = None,
+        walk: Walk | None = None,
         evaluators: Plugins[Evaluator] = EVALUATORS,
         baselines: Plugins[Baseline] = BASELINES,
     ) -> None:
@@ -89,7 +92,9 @@ class Evaluations:
         self._datasets = datasets
         self._prompts = prompts
         self._jobs = jobs
+        self._walk = walk
         self._evaluators = evaluators
+        self._choosing = Choosing(datasets, evaluators)
         self._baselines = baselines
 
     # Writing
@@ -113,14 +118,15 @@ class Evaluations:
 
         `dataset` is a reference (`support@2`); `split` "" means all its examples; `limit` takes that many, the same for
         every evaluation with this `seed`. A `target.prompt` (`support@production`) brings messages, parameters and
-        schema; what the target says itself goes before it.
+        schema; what the target says itself goes before it. `target.recorded` goes with a release's id alone.
 
         Raises:
             NotFound: no such dataset, split, prompt or evaluator.
             Invalid: an option is wrong, no example is left, or the prompt needs what the examples lack.
         """
         version = self._datasets.get(tx, scope, dataset)
-        needs_expected = self._needs_expected(evaluators)
+        if target.recorded:
+            check_recorded(target)
         whole = self._resolved(tx, scope, target)
         if split and split not in version.splits:
             known = [one for one in version.splits if one]
@@ -129,9 +135,9 @@ class Evaluations:
             raise Invalid("An evaluation needs a limit of at least 1 example.")
         if whole.model.startswith(PREFIX):
             self._check_baseline(whole.model.removeprefix(PREFIX), version, split)
-        size, left_out = self._sizes(version, split, needs_expected=needs_expected)
+        size, without = self._choosing.sizes(version, split, evaluators)
         if not size:
-            why = f": {_left_out(left_out)}" if left_out else "."
+            why = f": {left_out(without)}" if without else "."
             raise Invalid(f"{version.ref} has no example to evaluate{f' in split {split!r}' if split else ''}{why}")
         size = size if limit is None else min(size, limit)
         evaluation = Evaluation(
@@ -151,9 +157,9 @@ class Evaluations:
             limit=limit,
             created_at=tx.now(),
             created_by=actor.id,
-            message=_left_out(left_out),
+            message=left_out(without),
         )
-        for _, example in self._chosen(version, evaluation):
+        for _, example in self._choosing.chosen(version, evaluation):
             request_for(whole, example)
             break
         self._store.add(tx, scope, evaluation)
@@ -193,7 +199,7 @@ class Evaluations:
                 return evaluation
             version = self._datasets.get(tx, scope, evaluation.dataset_version_id)
             done = self._store.done(tx, scope, evaluation_id)
-            note = self._note(version, evaluation)
+            note = self._choosing.note(version, evaluation)
             evaluation = replace(evaluation, state=EvaluationState.RUNNING, message=note)
             self._store.move(tx, scope, evaluation)
         try:
@@ -251,7 +257,7 @@ class Evaluations:
                 hint=f"See how far it is with 'rondel job show {job.id} --follow'.",
             )
         version = self._datasets.get(tx, scope, evaluation.dataset_version_id)
-        waiting = replace(evaluation, state=EvaluationState.QUEUED, message=self._note(version, evaluation))
+        waiting = replace(evaluation, state=EvaluationState.QUEUED, message=self._choosing.note(version, evaluation))
         self._store.move(tx, scope, waiting)
         self._audit.record(tx, scope, actor, "evaluation.resume", evaluation.id)
         return self._enqueued(tx, scope, actor, evaluation)
@@ -268,7 +274,9 @@ class Evaluations:
             return evaluation
         version = self._datasets.get(tx, scope, evaluation.dataset_version_id)
         why = job.error or f"Job {job.id!r} is {job.state.value}."
-        ended = replace(evaluation, state=_ENDS[job.state], message=_both(why, self._note(version, evaluation)))
+        ended = replace(
+            evaluation, state=_ENDS[job.state], message=_both(why, self._choosing.note(version, evaluation))
+        )
         self._store.move(tx, scope, ended)
         return ended
 
@@ -337,40 +345,6 @@ class Evaluations:
         if TRAIN not in version.splits:
             raise Invalid(f"A baseline learns from split {TRAIN!r}, which {version.ref} does not have.")
 
-    def _sizes(self, version: DatasetVersion, split: str, *, needs_expected: bool) -> tuple[int, int]:
-        """How many examples can be graded, and how many are left out because they have no expected answer."""
-        size, left_out = 0, 0
-        for example in self._datasets.all_examples(version):
-            if split and example.split != split:
-                continue
-            if needs_expected and example.expected is None:
-                left_out += 1
-            else:
-                size += 1
-        return size, left_out
-
-    def _note(self, version: DatasetVersion, evaluation: Evaluation) -> str:
-        """What stays true of an evaluation however it ends."""
-        needs_expected = self._needs_expected(evaluation.evaluators)
-        return _left_out(self._sizes(version, evaluation.split, needs_expected=needs_expected)[1])
-
-    def _needs_expected(self, evaluators: Sequence[EvaluatorSpec]) -> bool:
-        return any(EXPECTED in grader.capabilities for grader in built(evaluators, self._evaluators).values())
-
-    def _chosen(self, version: DatasetVersion, evaluation: Evaluation) -> Iterator[tuple[int, Example]]:
-        """The examples of an evaluation with their positions in the version; the same each time."""
-        needs_expected = self._needs_expected(evaluation.evaluators)
-        wanted = (
-            (position, example)
-            for position, example in enumerate(self._datasets.all_examples(version))
-            if (not evaluation.split or example.split == evaluation.split)
-            and (example.expected is not None or not needs_expected)
-        )
-        if evaluation.limit is None:
-            return wanted
-        sampled = sorted(wanted, key=lambda one: _chance(evaluation.seed, one[1].id))[: evaluation.limit]
-        return iter(sorted(sampled, key=lambda one: one[0]))
-
     def _ask_all(
         self,
         scope: Scope,
@@ -389,7 +363,7 @@ class Evaluations:
                 for result in self._store.results(tx, scope, evaluation.id):
                     total += _primary(result, evaluation)
                     errors += bool(result.error)
-        todo = (one for one in self._chosen(version, evaluation) if one[1].id not in done)
+        todo = (one for one in self._choosing.chosen(version, evaluation) if one[1].id not in done)
         batches = concurrently(
             todo,
             lambda position, example: judged(position, example, ask, graders, means),
@@ -405,13 +379,11 @@ class Evaluations:
             if progress and batch:
                 progress(Progress(answered, evaluation.size, errors, total / answered))
 
-    def _asker(
-        self, scope: Scope, evaluation: Evaluation, version: DatasetVersion, asking: Asking
-    ) -> Callable[[Example], Answer]:
+    def _asker(self, scope: Scope, evaluation: Evaluation, version: DatasetVersion, asking: Asking) -> Ask:
         target = evaluation.target
         if target.model.startswith(PREFIX):
             train = [one for one in self._datasets.all_examples(version) if one.split == TRAIN]
-            test = [one for _, one in self._chosen(version, evaluation)]
+            test = [one for _, one in self._choosing.chosen(version, evaluation)]
             name = target.model.removeprefix(PREFIX)
             return BaselineAsker(name, train, test, seed=evaluation.seed, baselines=self._baselines)
         if asking.chat is None:
@@ -421,25 +393,31 @@ class Evaluations:
             with self._rows.reading() as tx:
                 return self._store.answered(tx, scope, key)
 
-        return Asker(
+        asker = Asker(
             target,
             asking.chat,
             self._clock,
             deadline_s=asking.deadline_s,
             earlier=earlier if asking.use_cache else lambda _: None,
         )
+        if not target.recorded or self._walk is None:
+            return asker
+        examples = (one for _, one in self._choosing.chosen(version, evaluation))
+        known = recorded(self._walk, scope, target.model, examples)
+        return lambda example: known.get(example.id) or asker(example)
 
     def _finished(self, scope: Scope, evaluation: Evaluation) -> Evaluation:
         with self._rows.transaction() as tx:
             results = self.results(tx, scope, evaluation.id)
             problems = [result.error for result in results if result.error]
             failed = f"{len(problems)} of {len(results)} examples failed, the first: {problems[0]}" if problems else ""
+            told = _both(failed, _not_asked(sum(result.cached for result in results), len(results)))
             finished = replace(
                 evaluation,
                 state=EvaluationState.FINISHED,
                 done=len(results),
                 errors=len(problems),
-                message=_both(failed, evaluation.message),
+                message=_both(told, evaluation.message),
                 metrics=rules.metrics_of(results, [spec.metric for spec in evaluation.evaluators]),
                 finished_at=tx.now(),
             )
@@ -480,14 +458,8 @@ class Evaluations:
 _ENDS = {JobState.FAILED: EvaluationState.FAILED, JobState.CANCELLED: EvaluationState.CANCELLED}
 
 
-def _chance(seed: int, example_id: str) -> bytes:
-    return hashlib.sha256(f"{seed} {example_id}".encode()).digest()
-
-
-def _left_out(count: int) -> str:
-    if count == 1:
-        return "1 example has no expected answer and is left out."
-    return f"{count} examples have no expected answer and are left out." if count else ""
+def _not_asked(count: int, size: int) -> str:
+    return f"{count} of {size} answers had been given before and were not asked for again." if count else ""
 
 
 def _both(why: str, note: str) -> str:

@@ -178,11 +178,15 @@ class Gateways:
     def routes(self, tx: Tx, scope: Scope) -> builtins.list[RouteView]:
         """Every route that has settings or a live release, by name."""
         saved = {route.name: route.settings for route in self._store.routes(tx, scope)}
-        names = sorted({*saved, *self._releases.routes(tx, scope)})
         return [
             RouteView(name, saved.get(name, RouteSettings()), self._arms(tx, scope, name), name in saved)
-            for name in names
+            for name in self.route_names(tx, scope)
         ]
+
+    def route_names(self, tx: Tx, scope: Scope) -> builtins.list[str]:
+        """Of every route that there is."""
+        saved = (route.name for route in self._store.routes(tx, scope))
+        return sorted({*saved, *self._releases.routes(tx, scope)})
 
     def route(self, tx: Tx, scope: Scope, name: str) -> RouteView:
         """By its name.

@@ -36,6 +36,8 @@ from rondel.storage.ports import Tx
 from rondel.telemetry.models import Observation
 from rondel.telemetry.ports import Observations
 
+Routes = Callable[[Tx, Scope], Sequence[str]]
+"""The names of the routes that there are."""
 LOG = Channel("log", "log")
 """The channel that is always there."""
 DRIFT_WINDOW = 500
@@ -68,6 +70,7 @@ class Monitors:
         embedder: Embedder,
         detector: DriftDetector,
         channels: Callable[[str, Mapping[str, object]], AlertChannel],
+        routes: Routes,
         audit: Audit,
         ids: Ids,
     ) -> None:
@@ -76,6 +79,7 @@ class Monitors:
         self._embedder = embedder
         self._detector = detector
         self._channels = channels
+        self._routes = routes
         self._audit = audit
         self._ids = ids
 
@@ -85,7 +89,7 @@ class Monitors:
         Raises:
             Conflict: the name is taken.
             Invalid: the limit makes no sense for the kind.
-            NotFound: an alert channel that does not exist.
+            NotFound: a route or an alert channel that does not exist.
         """
         if any(one.name == asked.name for one in self.list(tx, scope)):
             raise Conflict(f"A monitor called {asked.name!r} exists already.")
@@ -94,6 +98,9 @@ class Monitors:
             raise Invalid(
                 f"The limit of a {asked.kind.value!r} monitor lies {'between 0 and 1' if is_share else 'over 0'}."
             )
+        routes = self._routes(tx, scope)
+        if asked.route not in routes:
+            raise NotFound(f"There is no route {asked.route!r}. {did_you_mean(asked.route, routes)}")
         known = [channel.name for channel in self.channels(tx, scope)]
         for name in asked.alerts:
             if name not in known:
@@ -149,7 +156,10 @@ class Monitors:
         return judge(monitor, window)
 
     def _find_drift(self, scope: Scope, monitor: Monitor, releases: Sequence[str]) -> Finding:
-        """The inputs since the last check against those before; each input is in one window only."""
+        """The inputs since the last check against those before; each input is in one window only.
+
+        The first ones of a route have none before them: they become what later ones are compared with.
+        """
         since = monitor.checked_at or monitor.created_at
         fresh = self._inputs(scope, monitor, releases, since=since, until=None, limit=DRIFT_WINDOW)
         if len(fresh) < monitor.min_n:
@@ -157,8 +167,8 @@ class Monitors:
             return Finding(State.WAITING, sentence, None, len(fresh))
         before = self._inputs(scope, monitor, releases, since=None, until=fresh[0].at, limit=monitor.reference_n)
         if len(before) < monitor.min_n:
-            sentence = f"{len(before)} inputs to compare with, {monitor.min_n} needed"
-            return Finding(State.WAITING, sentence, None, len(fresh))
+            sentence = f"the first {len(before) + len(fresh)} inputs are kept, to compare later ones with"
+            return Finding(State.OK, sentence, None, len(fresh))
         reference = self._embedder.embed([row.input_text for row in before])
         window = self._embedder.embed([row.input_text for row in fresh])
         seed = zlib.crc32(f"{monitor.id} {fresh[-1].trace_id}".encode())

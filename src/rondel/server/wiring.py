@@ -142,6 +142,7 @@ def build(ground: Foundation) -> Services:
         datasets=datasets,
         prompts=prompts,
         jobs=jobs,
+        walk=traces.walk,
     )
     registry = Registry(
         store=RegistryStore(), audit=audit, ids=ids, blobs=ground.blobs, catalogue=Catalogue(blobs=ground.blobs)
@@ -164,15 +165,6 @@ def build(ground: Foundation) -> Services:
         audit=audit,
         ids=ids,
     )
-    monitors = Monitors(
-        store=MonitoringStore(),
-        observations=traces,
-        embedder=EMBEDDERS.get("wordllama")(),
-        detector=MeanEmbedding(),
-        channels=channel_of,
-        audit=audit,
-        ids=ids,
-    )
     gateways = Gateways(
         store=GatewayStore(),
         audit=audit,
@@ -182,6 +174,16 @@ def build(ground: Foundation) -> Services:
         deployments=deployments,
         prices=GenaiPrices(),
         workers=ground.settings.workers,
+    )
+    monitors = Monitors(
+        store=MonitoringStore(),
+        observations=traces,
+        embedder=EMBEDDERS.get("wordllama")(),
+        detector=MeanEmbedding(),
+        channels=channel_of,
+        routes=gateways.route_names,
+        audit=audit,
+        ids=ids,
     )
     return Services(
         traces=traces,

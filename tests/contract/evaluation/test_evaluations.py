@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ from rondel.prompts.store import PromptStore
 from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
 from rondel.storage.rows.database import Database
+from rondel.telemetry.models import Span, SpanKind, SpanMessage, Status, Trace, TraceRow
 
 EXACT = (EvaluatorSpec("exact_match"),)
 SIZE = 40
@@ -65,6 +68,7 @@ class House:
         self.datasets = Datasets(store=DatasetStore(), blobs=DiskBlobs(folder), audit=audit, ids=ids)
         self.jobs = Jobs(store=JobStore(), audit=audit, ids=ids)
         self.clock = FixedClock()
+        self.traces: list[Trace] = []
         self.evaluations = Evaluations(
             store=EvaluationStore(),
             audit=audit,
@@ -74,6 +78,7 @@ class House:
             datasets=self.datasets,
             prompts=self.prompts,
             jobs=self.jobs,
+            walk=lambda _scope, chosen: (one for one in self.traces if one.trace_id in chosen.trace_ids),
         )
         self.keep("numbers", [Row(n, f"{n}", f"{n * n}", {}, "test" if n % 2 else "train") for n in range(SIZE)])
 
@@ -273,6 +278,44 @@ def test_answers_of_what_cannot_change_are_used_again_and_others_never(house: Ho
     fresh = Model(square)
     house.run(house.start(fixed), fresh, use_cache=False)
     assert len(fresh.asked) == SIZE
+
+
+def live(number: int) -> Trace:
+    """What release rel_1 answered when somebody asked it this number."""
+    at, identifier = datetime(2026, 1, 1, tzinfo=UTC), f"{number:032x}"
+    gateway = Span(
+        identifier,
+        "a" * 16,
+        "",
+        "chat",
+        SpanKind.GATEWAY,
+        at,
+        at,
+        release_id="rel_1",
+        messages_in=(SpanMessage("user", str(number)),),
+        output_text="recorded",
+    )
+    call = replace(gateway, kind=SpanKind.LLM, span_id="b" * 16, parameters={"temperature": 0})
+    return Trace(TraceRow(identifier, at, "chat", Status.OK, 1.0), (gateway, call), ())
+
+
+def test_what_a_release_answered_live_is_not_asked_for_again_when_that_is_wished(house: House) -> None:
+    house.traces = [live(number) for number in range(1, SIZE - 1)]
+    house.keep("live", [Row(n, f"{n}", f"{n * n}", trace_id=f"{n:032x}") for n in range(SIZE)])
+    model = Model(square)
+    identifier = house.start(Target("rel_1", recorded=True), dataset="live")
+    assert house.run(identifier, model) == pytest.approx(2 / SIZE)
+    assert sorted(request.messages[-1].content for request in model.asked) == ["0", str(SIZE - 1)]
+    with house.rows.reading() as tx:
+        results = house.evaluations.results(tx, house.scope, identifier)
+    assert [result.cached for result in results] == [False, *[True] * (SIZE - 2), False]
+    assert {result.output for result in results if result.cached} == {"recorded"}
+    assert house.get(identifier).message == "38 of 40 answers had been given before and were not asked for again."
+    anew = Model(square)
+    assert house.run(house.start(Target("rel_1"), dataset="live"), anew) == 1.0
+    assert len(anew.asked) == SIZE
+    with pytest.raises(Invalid, match="leave out the prompt"):
+        house.start(Target("rel_1", recorded=True, parameters={"top_p": 1}), dataset="live")
 
 
 @pytest.mark.parametrize(

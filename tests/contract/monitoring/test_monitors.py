@@ -28,7 +28,7 @@ from rondel.monitoring.service import Asked, Monitors
 from rondel.monitoring.store import MonitoringStore
 from rondel.monitoring.tasks import check_all, send_all
 from rondel.storage.models import Scope
-from rondel.storage.ports import OUTBOX
+from rondel.storage.ports import OUTBOX, Tx
 from rondel.storage.rows.database import Database
 from rondel.telemetry.models import Observation
 from rondel.telemetry.ports import KeptObservations
@@ -56,6 +56,10 @@ def told() -> KeptMessages:
     return KeptMessages()
 
 
+def routes(_tx: Tx, _scope: Scope) -> list[str]:
+    return ["support"]
+
+
 @pytest.fixture
 def monitors(seen: KeptObservations, told: KeptMessages, audit: Audit, ids: Ids) -> Monitors:
     def channels(plugin: str, options: Mapping[str, object]) -> AlertChannel:
@@ -69,6 +73,7 @@ def monitors(seen: KeptObservations, told: KeptMessages, audit: Audit, ids: Ids)
         embedder=Letters(),
         detector=MeanEmbedding(permutations=199),
         channels=channels,
+        routes=routes,
         audit=audit,
         ids=ids,
     )
@@ -146,6 +151,22 @@ def test_drift_is_found_once_inputs_are_other_and_each_input_is_looked_at_once(
         assert "DriftFound" in set(tx.execute(select(OUTBOX.c.name)).scalars())
 
 
+def test_the_first_inputs_are_what_later_ones_are_compared_with(
+    rows: Database, monitors: Monitors, seen: KeptObservations, scope: Scope, actor: Actor
+) -> None:
+    clock = SystemClock()
+    with rows.transaction() as tx:
+        monitors.add(tx, scope, actor, Asked("topics", MonitorKind.DRIFT, "support", 0.01, min_n=50))
+    seen.rows = [replace(row, at=clock.now()) for row in answers(60, age_s=0)]
+    [first] = check_all(rows, monitors, clock)
+    assert (first.state, first.value) == (State.OK, None)
+    assert first.sentence == "the first 60 inputs are kept, to compare later ones with"
+    assert [one.state for one in check_all(rows, monitors, clock)] == [State.WAITING]
+    seen.rows += [replace(row, at=clock.now()) for row in answers(60, age_s=0, text="zzz qqq xxx")]
+    [second] = check_all(rows, monitors, clock)
+    assert second.state is State.FIRING
+
+
 def test_an_alert_that_fails_is_tried_again_and_given_up_after_five(
     rows: Database, monitors: Monitors, seen: KeptObservations, scope: Scope, actor: Actor, audit: Audit, ids: Ids
 ) -> None:
@@ -163,6 +184,7 @@ def test_an_alert_that_fails_is_tried_again_and_given_up_after_five(
         embedder=Letters(),
         detector=MeanEmbedding(),
         channels=deaf,
+        routes=routes,
         audit=audit,
         ids=ids,
     )
@@ -185,6 +207,8 @@ def test_a_wrong_monitor_is_refused_in_a_sentence(
             monitors.add(tx, scope, actor, ERRORS)
         with pytest.raises(Invalid, match="between 0 and 1"):
             monitors.add(tx, scope, actor, replace(ERRORS, name="b", limit=5))
+        with pytest.raises(NotFound, match=r"no route 'suport'\. Did you mean 'support'"):
+            monitors.add(tx, scope, actor, replace(ERRORS, name="b", route="suport"))
         with pytest.raises(NotFound, match="Did you mean 'log'"):
             monitors.add(tx, scope, actor, replace(ERRORS, name="b", alerts=("logg",)))
         with pytest.raises(NotFound, match="Did you mean 'errors'"):

@@ -180,6 +180,7 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
             embedder=Letters(),
             detector=MeanEmbedding(permutations=99),
             channels=quiet,
+            routes=gateways.route_names,
             audit=audit,
             ids=ids,
         ),
@@ -222,6 +223,8 @@ def furnish(house: House, *, text: str = "", requests: int = 120) -> None:
         _build(house, tx, text)
         live = _approved(house, tx, "support-v14", text)
         services.releases.promote(tx, scope, ada, live.id)
+        services.monitors.add(tx, scope, ada, Asked("slow", MonitorKind.LATENCY_P95, "support.answer", 400.0))
+        services.monitors.add(tx, scope, ada, Asked("errors", MonitorKind.ERROR_RATE, "support.answer", 0.5))
         canary = _approved(house, tx, "support-v15", text)
     with services.rows.transaction() as tx:
         services.releases.canary(tx, scope, ada, canary.id)
@@ -274,8 +277,6 @@ def _build(house: House, tx: Tx, text: str) -> None:
             metrics={"accuracy": 0.54},
         ),
     )
-    services.monitors.add(tx, scope, ada, Asked("slow", MonitorKind.LATENCY_P95, "support.answer", 400.0))
-    services.monitors.add(tx, scope, ada, Asked("errors", MonitorKind.ERROR_RATE, "support.answer", 0.5))
     services.gateways.connect(tx, scope, ada, "main", provider="openai", secret="env:MY_API_KEY")
     services.gateways.save_route(
         tx, scope, ada, "plain", RouteSettings(target=PlainTarget(connection="main", model="gpt"))
