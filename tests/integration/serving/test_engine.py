@@ -83,7 +83,7 @@ def engine(smollm2_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Gene
         "smollm2", smollm2_gguf, (AdapterFile("noise", lora),), settings, "127.0.0.1", starts.port("127.0.0.1", None)
     )
     launch = kind.launch(spec)
-    assert launch.environment == {"OMP_WAIT_POLICY": "passive"}
+    assert launch.environment == {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
     child = starts.start(launch, folder / "engine.log")
     until = time.monotonic() + 60
     while not kind.is_healthy(launch.address, timeout_s=1):
