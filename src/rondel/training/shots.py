@@ -1,7 +1,8 @@
 """Prompts with examples: which to show, how many, in what order; and how to find out with few questions.
 
 All pure. Measured with a 135M model on five-field extraction: examples as chat turns work, in one message they do not;
-the last examples are copied most, so an order that ends on typical answers is worth 20 points over one that does not.
+the last examples are copied most, so an order that ends on typical answers is worth 20 points over one that does not;
+four are as good as eight and answered in half the time.
 Labels: an example of each, written as the schema makes the model write it.
 """
 
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from rondel.chat import Message
-from rondel.datasets.models import Example, as_text, is_object
+from rondel.datasets.models import Example, as_text, is_list, is_object
 from rondel.datasets.rules import choose_examples, schema_from_examples
 from rondel.errors import Invalid
 from rondel.prompts.models import PromptDraft
@@ -22,7 +23,7 @@ from rondel.training.rules import nulls
 
 TYPICAL_SHARE = 0.6  # a field that is null in this share of the answers is typically null
 LONGEST_SHARE = 0.5  # of the inputs, by length, the share that examples are taken from
-FEW, MOST = 8, 16  # examples that are shown when nothing else is said; labels above which not each is shown
+FEW, MOST = 4, 16  # examples that are shown when nothing else is said; labels above which not each is shown
 
 
 class Variant(NamedTuple):
@@ -156,19 +157,35 @@ def with_examples(base: PromptDraft, examples: Sequence[Example]) -> PromptDraft
     if last < 0:
         raise Invalid("The base prompt has no user message: examples are put before the one that holds the input.")
     asked = base.messages[last]
-    answer = as_json if base.response_schema is not None else as_text
+    schema = base.response_schema
     shots: list[Message] = []
     for example in examples:
         given = escape(as_text(example.input))
+        answer = as_text(example.expected) if schema is None else written(example.expected, schema)
         shots.append(replace(asked, content=asked.content.replace("{{ input }}", given)))
-        shots.append(Message("assistant", escape(answer(example.expected))))
+        shots.append(Message("assistant", escape(answer)))
     kept = [message for message in base.messages[:last] if message.role in {"system", "developer"}]
     return replace(base, messages=(*kept, *shots, *base.messages[last:]))
 
 
-def as_json(value: object) -> str:
-    """Compact JSON; a label stands in quotes."""
-    return msgspec.json.encode(value).decode()
+def written(value: object, schema: Mapping[str, object]) -> str:
+    """Compact JSON, labels in quotes, fields in the schema's order: as an engine that holds to the schema writes it."""
+    return msgspec.json.encode(_arranged(value, schema)).decode()
+
+
+def _arranged(value: object, schema: Mapping[str, object]) -> object:
+    choices = schema.get("anyOf")
+    for choice in choices if is_list(choices) else ():
+        if is_object(choice) and ("properties" in choice or "items" in choice):
+            schema = choice
+    fields, items = schema.get("properties"), schema.get("items")
+    if is_object(value) and is_object(fields):
+        ordered_names = dict.fromkeys((*(name for name in fields if name in value), *value))
+        inside = {name: field for name, field in fields.items() if is_object(field)}
+        return {name: _arranged(value[name], inside.get(name, {})) for name in ordered_names}
+    if is_list(value) and is_object(items):
+        return [_arranged(item, items) for item in value]
+    return value
 
 
 def halving(count: int, questions: int, budget: int) -> list[tuple[int, int]]:

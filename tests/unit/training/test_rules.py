@@ -1,6 +1,7 @@
 """Recipes and what may be learnt from."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -136,6 +137,26 @@ def test_examples_become_turns_and_braces_in_them_stay_braces() -> None:
     assert prompt.parameters == BASE.parameters
 
 
+def test_answers_are_shown_in_the_order_in_which_the_schema_makes_the_model_write_them() -> None:
+    line = {"type": "object", "properties": {"sku": {"type": "string"}, "count": {"type": "integer"}}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "intent": {"type": "string"},
+            "about": {"anyOf": [line, {"type": "null"}]},
+            "lines": {"type": "array", "items": line},
+        },
+    }
+    answer = {"about": {"count": 1, "sku": "a"}, "intent": "refund", "lines": [{"count": 2, "sku": "b"}], "more": None}
+    assert shots.written(answer, schema) == (
+        '{"intent":"refund","about":{"sku":"a","count":1},"lines":[{"sku":"b","count":2}],"more":null}'
+    )
+    assert shots.written({"about": None, "intent": "refund"}, schema) == '{"intent":"refund","about":null}'
+    assert shots.written("refund", {"type": "string", "enum": ["refund"]}) == '"refund"'
+    prompt = shots.with_examples(replace(BASE, response_schema=schema), [Example("ex_1", "hi", answer)])
+    assert prompt.messages[2].content.startswith('{"intent":"refund","about":{"sku"')
+
+
 def test_older_examples_in_the_base_prompt_are_replaced() -> None:
     once = shots.with_examples(BASE, POOL[:2])
     assert shots.with_examples(once, POOL[2:4]) == shots.with_examples(BASE, POOL[2:4])
@@ -178,4 +199,4 @@ def test_where_answers_are_labels_each_is_shown_once_and_as_the_schema_makes_the
 def test_free_texts_and_many_labels_are_shown_by_a_few_examples() -> None:
     free = [Example(f"ex_{n}", f"question {n}", f"an answer of its own, number {n}") for n in range(40)]
     many = [Example(f"ex_{n}", f"question {n}", f"label {n % 20}") for n in range(200)]
-    assert shots.natural_sizes(free) == shots.natural_sizes(many) == (8,)
+    assert shots.natural_sizes(free) == shots.natural_sizes(many) == (4,)

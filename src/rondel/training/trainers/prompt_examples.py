@@ -30,7 +30,7 @@ class PromptExamplesTrainer(Trainer):
 
     `budget` is the number of questions asked altogether; with 0 nothing is asked and the most promising way is taken.
     `validation` examples of the train split are asked about and never shown. The test split is not read. Without
-    `sizes` one example of each label is shown where answers are labels, else eight.
+    `sizes` one example of each label is shown where answers are labels, else four.
     """
 
     sizes: tuple[int, ...] = ()
