@@ -19,6 +19,7 @@ WIDE = 160
 NARROWEST, ID_LENGTH = 10, 32
 _ID = re.compile(r"[a-z]{2,4}_[0-9A-Z]{26}")
 """What is copied into the next command: not broken over two lines where there is room."""
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|\+00:00)")
 
 
 def emit(value: object) -> None:
@@ -94,4 +95,6 @@ def _text(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str) and (at := _TIME.fullmatch(value)):
+        return f"{at[1]} {at[2]}Z"
     return str(value)

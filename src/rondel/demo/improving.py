@@ -54,7 +54,8 @@ def evaluate_base(house: House, release: str, data: str) -> dict[str, Any]:
     size = house.api.get(f"/api/v1/datasets/{data}")["splits"].get("test", 0)
     plan = house.api.get("/api/v1/evaluation-plan", n=size, sd=0.3)
     with house.report.stage("evaluate", f"What is live, on {size} held-back examples: {plan['sentence']}") as stage:
-        found = house.evaluate(release, data, "base")
+        found = house.evaluate(release, data, "base", recorded=True)
+        house.report.say(found["message"])
         stage.verdict, stage.figure = "measured", f"{EVALUATOR} {interval(found['metrics'][found['primary']])}"
     return found
 

@@ -118,7 +118,7 @@ def _bad_release(house: House, given: Mapping[str, Any] | None) -> dict[str, Any
 def _under_traffic(house: House, name: str, *, leave: str) -> dict[str, Any]:
     """Send live messages until the release leaves a stage, is held, or the time is up; the release as it is then."""
     path, deadline = f"/api/v1/releases/{name}", house.clock.monotonic() + ROLLOUT_S
-    with house.sender.sending(house.task.live), house.report.progress(leave, 100) as show:
+    with house.sender.sending(house.live), house.report.progress(leave, 100) as show:
         while True:
             release: dict[str, Any] = {}
             with suppress(ApiError):

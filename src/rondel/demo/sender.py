@@ -1,6 +1,5 @@
 """The application of the demo: it sends messages through the OpenAI client, and tells how good each answer was."""
 
-import itertools
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,9 +60,9 @@ class Sender:
         return answered
 
     @contextmanager
-    def sending(self, rows: Sequence[Row]) -> Generator[None]:
-        """Send rows, again from the first after the last, for as long as the block lasts."""
-        supply, ended = itertools.cycle(rows), threading.Event()
+    def sending(self, supply: Iterator[Row]) -> Generator[None]:
+        """Send what comes next, for as long as the block lasts."""
+        ended = threading.Event()
 
         def work() -> None:
             while not ended.is_set():

@@ -11,6 +11,7 @@ import msgspec
 
 from rondel.datasets.schema import schema_from_examples
 from rondel.errors import Invalid, NotFound
+from rondel.prompts.rules import escape
 
 TEST_SHARE = 0.4
 """Of the messages that were sent as traffic, the share that candidates are held against and never learn from."""
@@ -53,7 +54,7 @@ class Task:
     @property
     def plain_prompt(self) -> dict[str, Any]:
         """The instruction alone."""
-        turns = (("system", self.instruction), ("user", "{{ input }}"))
+        turns = (("system", escape(self.instruction)), ("user", "{{ input }}"))
         return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
@@ -107,5 +108,5 @@ def _instruction(schema: Mapping[str, Any]) -> str:
     """What the first prompt says: plainly what to answer; which values there are is left to the schema."""
     if schema.get("type") != "object":
         return "Say which kind of message this is." if "enum" in schema else "Answer the message."
-    names = ", ".join(schema.get("properties", {}))
-    return f"Extract the fields {names} from the message as JSON."
+    fields = dict.fromkeys(schema.get("properties", {}), "...")
+    return f"Extract the fields from the message as JSON: {msgspec.json.encode(fields).decode()}"

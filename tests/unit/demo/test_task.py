@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rondel.chat import Message
 from rondel.demo.task import built_in, load
 from rondel.errors import Invalid, NotFound
+from rondel.prompts.rules import render
 
 ROWS = [json.loads(line) for line in built_in().read_text(encoding="utf-8").splitlines()]
 FIELDS = ["intent", "also", "product", "order", "reply"]
@@ -50,6 +52,18 @@ def test_the_schema_is_derived_and_nulls_are_allowed_where_they_occur() -> None:
     assert "enum" not in properties["order"]
     assert task.first_prompt["response_schema"] == task.schema
     assert "response_schema" not in task.plain_prompt
+
+
+def test_the_first_prompt_shows_the_fields_whatever_they_are_called(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    rows = [{"input": f"text {n}", "expected": {"{{ a }}": f"x{n}", "b": None}} for n in range(200)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = load(path, traffic=240)
+    prompt = tuple(Message(one["role"], one["content"]) for one in task.plain_prompt["messages"])
+    [system, user] = render(prompt, {"input": "hello"})
+    assert system.content == task.instruction
+    assert task.instruction.endswith('{"{{ a }}":"...","b":"..."}')
+    assert user.content == "hello"
 
 
 def test_labels_that_are_texts_make_a_task_of_choices(tmp_path: Path) -> None:

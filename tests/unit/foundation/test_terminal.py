@@ -42,3 +42,17 @@ def test_a_file_that_is_no_mapping_is_refused_with_what_it_should_hold(tmp_path:
             read_document(file, holds="names")
     file.write_text("name: é")
     assert read_document(file) == {"name": "é"}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("2026-11-23T15:57:03.123456Z", "2026-11-23 15:57:03Z"),
+        ("2026-11-23T15:57:03+00:00", "2026-11-23 15:57:03Z"),
+        ("2026-11-23T15:57:03+02:00", "2026-11-23T15:57:03+02:00"),
+        ("on 2026-11-23T15:57:03Z", "on 2026-11-23T15:57:03Z"),
+    ],
+)
+def test_times_are_shown_to_the_second(value: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table([{"at": value}], {"When": "at"}, empty="")
+    assert capsys.readouterr().out.splitlines()[1].strip() == shown
