@@ -15,7 +15,7 @@ Walk = Callable[[Scope, TraceFilter], Iterator[Trace]]
 TRACES_AT_ONCE = 500
 
 
-def check(target: Target) -> None:
+def check_recorded(target: Target) -> None:
     """A recorded answer is one to the release as it is; with another prompt or parameters there is none.
 
     Raises:

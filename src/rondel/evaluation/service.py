@@ -28,8 +28,7 @@ from rondel.evaluation.models import (
     Target,
 )
 from rondel.evaluation.ports import BASELINES, EVALUATORS, Baseline, Evaluator, Means
-from rondel.evaluation.recorded import Walk, recorded
-from rondel.evaluation.recorded import check as check_recorded
+from rondel.evaluation.recorded import Walk, check_recorded, recorded
 from rondel.evaluation.runner import Ask, Asker, built, concurrently, judged
 from rondel.evaluation.store import EvaluationStore
 from rondel.events import announce

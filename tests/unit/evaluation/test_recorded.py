@@ -9,7 +9,7 @@ from rondel.chat import Message
 from rondel.datasets.models import Example
 from rondel.errors import Invalid
 from rondel.evaluation.models import Target
-from rondel.evaluation.recorded import TRACES_AT_ONCE, check, recorded
+from rondel.evaluation.recorded import TRACES_AT_ONCE, check_recorded, recorded
 from rondel.storage.models import Scope
 from rondel.telemetry.models import Span, SpanKind, SpanMessage, Status, Tokens, Trace, TraceFilter, TraceRow
 
@@ -109,6 +109,6 @@ def test_examples_without_a_trace_are_not_looked_for_and_many_are_looked_for_in_
     ],
 )
 def test_another_prompt_or_parameters_have_no_recorded_answers(target: Target) -> None:
-    check(Target(RELEASE, recorded=True))
+    check_recorded(Target(RELEASE, recorded=True))
     with pytest.raises(Invalid, match="leave out the prompt"):
-        check(target)
+        check_recorded(target)
