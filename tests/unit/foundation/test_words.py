@@ -1,5 +1,8 @@
 """Ids, money, time, errors, events: the words everything else stands on."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +13,7 @@ from rondel import errors
 from rondel.clock import FixedClock, from_ns, to_ns
 from rondel.errors import RondelError, did_you_mean
 from rondel.events import Event, Listeners
-from rondel.ids import Ids, ulid
+from rondel.ids import SMALL, Ids, chance, ulid
 from rondel.money import NANO, nano, usd
 
 
@@ -34,6 +37,30 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
 def test_a_ulid_is_its_time_and_its_chance() -> None:
     assert ulid(0, bytes(10)) == "0" * 26
     assert ulid((1 << 48) - 1, b"\xff" * 10) == "7" + "Z" * 25
+
+
+def test_no_two_threads_are_given_the_same_chance() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(chance, [SMALL] * 20_000))
+    assert len(set(taken)) == len(taken)
+    assert [len(chance(size)) for size in (1, 8, SMALL, 24)] == [1, 8, SMALL, 24]
+
+
+FORKED = """
+import os, sys
+from rondel.ids import SMALL, chance
+chance(SMALL)
+child = os.fork()
+told = sorted(chance(SMALL).hex() for _ in range(100))
+if child:
+    os.waitpid(child, 0)
+os.write(1, ("\\n".join(told) + "\\n").encode())
+"""
+
+
+def test_a_forked_process_is_given_chance_of_its_own() -> None:
+    told = subprocess.run([sys.executable, "-c", FORKED], check=True, capture_output=True, text=True).stdout.split()
+    assert len(told) == len(set(told)) == 200
 
 
 def test_trace_ids_are_as_w3c_wants_them() -> None:

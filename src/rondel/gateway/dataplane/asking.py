@@ -1,8 +1,9 @@
 """From an HTTP request to a request for a model: who asks, what for, and may they?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from rondel.errors import NotFound, Unavailable
 from rondel.gateway.dataplane.limits import Meter, Reservation
@@ -40,8 +41,7 @@ class Moment(NamedTuple):
         return self.wall_ns + int((monotonic - self.monotonic) * 1e9)
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(msgspec.Struct):
     """One request for a model, as the caller made it. A shadow shares it with the live request."""
 
     request_id: str
@@ -64,8 +64,7 @@ class Asked:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """A request that may go on: the arms that answer it, and what was reserved for it."""
 
     asked: Asked

@@ -4,7 +4,7 @@ Each worker gives out its own part of a limit: the limit divided by the number o
 out more than there is, and a key whose requests happen to meet one worker alone gets less than its due.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from rondel.errors import LimitReached
 from rondel.gateway.models import Limits
@@ -43,8 +43,7 @@ class Bucket:
         self._level -= amount
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """What was taken for one request, to be settled once."""
 
     estimate: Estimate

@@ -1,6 +1,5 @@
 """What is written down of a request."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -26,8 +25,7 @@ class Result(NamedTuple):
     outcome: Outcome | None = None
 
 
-@dataclass(slots=True)
-class Tried:
+class Tried(msgspec.Struct):
     """One try at one target; times are monotonic seconds, 0 for what has not happened."""
 
     release: ReleaseCall

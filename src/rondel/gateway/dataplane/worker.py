@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from rondel.clock import Clock, to_ns
+from rondel.clock import Clock
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.dataplane.asking import Admitted, Asked, Moment, admit, bearer, named_headers, receive
 from rondel.gateway.dataplane.breaking import RetryBudget
@@ -68,7 +68,7 @@ class Worker:
 
     def moment(self) -> Moment:
         """Now, on both clocks."""
-        return Moment(to_ns(self._clock.now()), self.now())
+        return Moment(self._clock.now_ns(), self.now())
 
     def draw(self) -> float:
         """Uniform in [0, 1)."""
@@ -192,7 +192,7 @@ class Worker:
     def _models(self, request: Request) -> Answer:
         if self.plan is None:
             raise Unavailable("The gateway has no snapshot yet: the server has to be up once.")
-        key = self.plan.key(bearer(named_headers(request.headers)), to_ns(self._clock.now()))
+        key = self.plan.key(bearer(named_headers(request.headers)), self._clock.now_ns())
         names = self.plan.route_names(key)
         models = {name: {"id": name, "object": "model", "created": 0, "owned_by": "rondel"} for name in names}
         wanted = request.path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1")
