@@ -175,16 +175,6 @@ def build(ground: Foundation) -> Services:
         prices=GenaiPrices(),
         workers=ground.settings.workers,
     )
-    monitors = Monitors(
-        store=MonitoringStore(),
-        observations=traces,
-        embedder=EMBEDDERS.get("wordllama")(),
-        detector=MeanEmbedding(),
-        channels=channel_of,
-        routes=gateways.route_names,
-        audit=audit,
-        ids=ids,
-    )
     return Services(
         traces=traces,
         datasets=datasets,
@@ -216,9 +206,22 @@ def build(ground: Foundation) -> Services:
         releases=releases,
         lineages=Lineages(releases=releases, runs=runs, evaluations=evaluations),
         measurements=Measurements(releases=releases, evaluations=evaluations, datasets=datasets, policies=policies),
-        monitors=monitors,
+        monitors=_monitors(ground, traces, gateways),
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
         gateways=gateways,
+    )
+
+
+def _monitors(ground: Foundation, traces: Traces, gateways: Gateways) -> Monitors:
+    return Monitors(
+        store=MonitoringStore(),
+        observations=traces,
+        embedder=EMBEDDERS.get("wordllama")(),
+        detector=MeanEmbedding(),
+        channels=channel_of,
+        routes=gateways.route_names,
+        audit=ground.audit,
+        ids=ground.ids,
     )
 
 
