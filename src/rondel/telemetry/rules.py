@@ -51,6 +51,15 @@ def _microseconds(at: datetime) -> int:
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def trace_judged(score: Score, traces: Sequence[tuple[datetime, str]]) -> str:
+    """The trace that a score by response id is about, of those with this id from first to last; "" without one.
+
+    Several have it where a server repeats its ids: then the last that had begun when the score came.
+    """
+    begun = [trace_id for began, trace_id in traces if score.at is None or began <= score.at]
+    return begun[-1] if begun else traces[0][1] if traces else ""
+
+
 def bar_width(since: datetime, until: datetime, bars: int) -> timedelta:
     """The smallest round width with which at most `bars` bars cover [since, until]."""
     seconds = max((until - since).total_seconds(), 1.0)

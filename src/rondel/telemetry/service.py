@@ -35,7 +35,7 @@ from rondel.telemetry.models import (
 from rondel.telemetry.otlp.decode import decode_traces
 from rondel.telemetry.otlp.mapping import map_spans
 from rondel.telemetry.positions import Positions
-from rondel.telemetry.rules import read_cursor, write_cursor
+from rondel.telemetry.rules import read_cursor, trace_judged, write_cursor
 from rondel.telemetry.spool.drain import Drain
 from rondel.telemetry.store import SpanKey, Store
 
@@ -163,7 +163,7 @@ class Traces:
     def _settle(self, scope: Scope, scores: Sequence[Score]) -> list[str]:
         unknown = [score.response_id for score in scores if not score.trace_id]
         traces = self._store.answers(scope, unknown) if unknown else {}
-        found = [replace(s, trace_id=s.trace_id or traces.get(s.response_id, "")) for s in scores]
+        found = [replace(s, trace_id=s.trace_id or trace_judged(s, traces.get(s.response_id, ()))) for s in scores]
         ready = [score for score in found if score.trace_id]
         if not ready:
             return []

@@ -76,13 +76,22 @@ class Store:
         sql = f"SELECT id FROM {SCORES} WHERE {ask.ours()} AND id IN {ask.p(list(ids), 'Array(String)')}"
         return {str(row[0]) for row in self._columns.query(sql, ask.parameters).rows}
 
-    def answers(self, scope: Scope, response_ids: Sequence[str]) -> dict[str, str]:
-        """The trace of each response id that is stored."""
+    def answers(self, scope: Scope, response_ids: Sequence[str]) -> dict[str, list[tuple[datetime, str]]]:
+        """When the traces with these response ids began, and their ids: several, first to last, where a server gives
+        one response id again and again.
+        """
         ask = Ask(scope)
         ids = ask.p(list(response_ids), "Array(String)")
         where = f"{ask.ours()} AND response_id IN {ids}"
-        sql = f"SELECT response_id, trace_id FROM {SPANS} WHERE {where} ORDER BY entry DESC"
-        return {str(response): str(trace) for response, trace in self._columns.query(sql, ask.parameters).rows}
+        sql = (
+            f"SELECT response_id, trace_id, min(at) AS began FROM {SPANS} WHERE {where} "
+            "GROUP BY response_id, trace_id ORDER BY began, trace_id"
+        )
+        found: dict[str, list[tuple[datetime, str]]] = {}
+        rows = cast("list[tuple[str, str, datetime]]", self._columns.query(sql, ask.parameters).rows)
+        for response_id, trace_id, began in rows:
+            found.setdefault(response_id, []).append((began, trace_id))
+        return found
 
     def lines(self, scope: Scope, asked: TraceFilter, after: Position | None, limit: int) -> list[Line]:
         """The first `limit` matching traces, latest first, after a position."""

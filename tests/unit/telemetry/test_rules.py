@@ -17,6 +17,7 @@ from rondel.telemetry.rules import (
     head,
     judged,
     read_cursor,
+    trace_judged,
     tree,
     without_repeats,
     write_cursor,
@@ -168,3 +169,14 @@ def test_tokens_nobody_reported_are_unknown() -> None:
 def test_any_names_unflatten(attributes: dict[str, int]) -> None:
     for prefix in ("", "a", "a.0"):
         list(items(unflatten(attributes, prefix)))
+
+
+def test_a_score_is_about_the_last_answer_of_that_id_that_had_begun() -> None:
+    traces = [(NOW, "a"), (NOW + timedelta(seconds=2), "b"), (NOW + timedelta(seconds=4), "c")]
+
+    def about(seconds: float | None) -> str:
+        at = None if seconds is None else NOW + timedelta(seconds=seconds)
+        return trace_judged(Score("feedback", 1, response_id="chatcmpl-1", at=at), traces)
+
+    assert [about(seconds) for seconds in (0, 1.9, 2, 3, 9, None, -1)] == ["a", "a", "b", "b", "c", "c", "a"]
+    assert trace_judged(Score("feedback", 1, response_id="chatcmpl-1", at=NOW), ()) == ""
