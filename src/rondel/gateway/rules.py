@@ -121,16 +121,19 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
-_HEAD_FIELDS = frozenset(
-    {"model", "stream", "max_tokens", "max_completion_tokens", "user", "metadata", "stream_options"}
-)
+class _Head(msgspec.Struct):
+    model: str
+    stream: bool | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    stream_options: _StreamOptions | None = None
+
+
 _NO_METADATA: Mapping[str, str] = {}
-_text = msgspec.json.Decoder(str).decode
-_optional_text = msgspec.json.Decoder(str | None).decode
-_truth = msgspec.json.Decoder(bool | None).decode
-_number = msgspec.json.Decoder(int | None).decode
-_texts = msgspec.json.Decoder(dict[str, str] | None).decode
-_stream_options = msgspec.json.Decoder(_StreamOptions | None).decode
+_head = msgspec.json.Decoder(_Head).decode
+_PLACE = re.compile(r" - at `\$\.(\w+)")
 
 
 def parse_fields(body: bytes) -> Fields:
@@ -149,37 +152,29 @@ def parse_fields(body: bytes) -> Fields:
         raise Invalid("The body's JSON is nested too deeply.") from error
 
 
-def parse_head(fields: Fields) -> Head:
-    """What routing needs; wrong types are refused by name.
+def parse_head(body: bytes) -> Head:
+    """What routing needs of a body that is a JSON object; wrong types are refused by name.
 
     Raises:
         Invalid: `model` is missing, or a field has the wrong type.
     """
-    if "model" not in fields:
-        raise Invalid("The field 'model' is missing: give the name of a route.")
-    name = ""
     try:
-        model, is_stream, limit, user, metadata, options = "", False, None, "", _NO_METADATA, None
-        for name in fields.keys() & _HEAD_FIELDS:
-            value = fields[name]
-            match name:
-                case "model":
-                    model = _text(value)
-                case "stream":
-                    is_stream = _truth(value) or False
-                case "max_completion_tokens":
-                    limit = _number(value)
-                case "max_tokens":
-                    limit = limit or _number(value)
-                case "user":
-                    user = _optional_text(value) or ""
-                case "metadata":
-                    metadata = _texts(value) or _NO_METADATA
-                case _:
-                    options = _stream_options(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"The field {name!r} is wrong: {error}.") from error
-    return Head(model, is_stream, limit, user, metadata, wants_usage=options is not None and options.include_usage)
+        told = _head(body)
+    except msgspec.ValidationError as error:
+        place = _PLACE.search(str(error))
+        if place is None:
+            raise Invalid("The field 'model' is missing: give the name of a route.") from error
+        raise Invalid(f"The field {place[1]!r} is wrong: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from error
+    return Head(
+        told.model,
+        told.stream or False,
+        told.max_completion_tokens or told.max_tokens,
+        told.user or "",
+        told.metadata or _NO_METADATA,
+        told.stream_options is not None and told.stream_options.include_usage,
+    )
 
 
 def raw(value: object) -> msgspec.Raw:

@@ -130,11 +130,16 @@ def test_what_is_no_json_object_is_refused_in_words(body: bytes) -> None:
 )
 def test_wrong_types_are_refused_by_name(body: dict[str, object], name: str) -> None:
     with pytest.raises(Invalid, match=name):
-        parse_head(parse_fields(json.dumps(body).encode()))
+        parse_head(json.dumps(body).encode())
+
+
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(Invalid, match="not valid JSON"):
+        parse_head(b'{"model":"\xff"}')
 
 
 def test_the_head() -> None:
-    head = parse_head(parse_fields(b'{"model":"m","stream":true,"max_completion_tokens":5,"max_tokens":9,"user":null}'))
+    head = parse_head(b'{"model":"m","stream":true,"max_completion_tokens":5,"max_tokens":9,"user":null}')
     assert (head.model, head.is_stream, head.max_tokens, head.user) == ("m", True, 5, "")
 
 

@@ -123,7 +123,7 @@ def admit(asked: Asked, headers: Mapping[bytes, bytes], now: float) -> Admitted:
     """
     plan, key = asked.plan, asked.key
     asked.fields = parse_fields(asked.body)
-    asked.head = head = parse_head(asked.fields)
+    asked.head = head = parse_head(asked.body)
     asked.name = head.model
     asked.session = _header(headers, b"x-rondel-session") or head.metadata.get("session", "")
     asked.user = head.user or _header(headers, b"x-rondel-user")

@@ -250,7 +250,7 @@ class Caller(asyncio.Protocol):
             return error_answer(Invalid("The request's target must be a path."))
         if request.path in OPERATIONS:
             if request.method != b"POST":
-                return _refusal(405, "Use POST.", "method", ((b"allow", b"POST"),))
+                return _refusal(405, "Use POST.", "method", b"allow: POST\r\n")
             if request.content_length is not None and request.content_length > self._worker.body_limit:
                 return self._too_large()
         return None
@@ -305,14 +305,14 @@ class Caller(asyncio.Protocol):
         self._transport.write(data if request.method == b"HEAD" else data + answer.body)
         self._done()
 
-    def begin(self, status: int, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    def begin(self, status: int, content_type: bytes, headers: bytes) -> None:
         """Send the head of a streamed answer; an HTTP/1.0 caller gets it up to the end of the connection."""
         request = self._current
         if self._transport is None or request is None:
             return
         self._is_chunked = not request.is_old
         self._is_closing = self._is_closing or request.is_old or not request.keeps_alive or self._worker.is_draining
-        headers = (*headers, (b"cache-control", b"no-cache"))
+        headers += b"cache-control: no-cache\r\n"
         data = head(status, content_type, headers, None, closes=self._is_closing)
         if self._is_chunked and self._is_closing:
             data = data[:-2] + b"transfer-encoding: chunked\r\n\r\n"
@@ -414,7 +414,7 @@ class Caller(asyncio.Protocol):
             self.answer(error_answer(TimedOut("The request's body did not come in time.")))
 
 
-def _refusal(status: int, message: str, code: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
+def _refusal(status: int, message: str, code: str, headers: bytes = b"") -> Answer:
     return Answer(status, error_data(message, kind="invalid_request_error", code=code), headers=headers)
 
 

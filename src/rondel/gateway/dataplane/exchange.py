@@ -20,7 +20,7 @@ from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
 from rondel.gateway.dataplane.upstream import Dial, Endpoint, Line
-from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answer, error_data, error_type
+from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answer, error_data, error_type, retry_after
 from rondel.gateway.models import Fields, Operation, ReleaseCall, Target
 from rondel.gateway.ports import Call, Capability
 from rondel.gateway.rules import (
@@ -65,7 +65,7 @@ def recorded(step: "Callable[Concatenate[Exchange, P], None]") -> "Callable[Conc
 class Reply(Protocol):
     """Where an answer goes."""
 
-    def begin(self, status: int, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    def begin(self, status: int, content_type: bytes, headers: bytes) -> None:
         """Send the head of a streamed answer."""
         ...
 
@@ -85,7 +85,7 @@ class Reply(Protocol):
 class Nobody:
     """Where a shadow's answer goes."""
 
-    def begin(self, status: int, content_type: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    def begin(self, status: int, content_type: bytes, headers: bytes) -> None:
         """Nothing."""
 
     def send(self, data: bytes) -> None:
@@ -357,7 +357,7 @@ class Exchange:
                 UpstreamFailed(f"Connection {name!r} was refused by its provider (status {status}): check its secret.")
             )
         elif status >= 300 and b'"error"' in body and read_body(body).error:
-            extra = () if self._retry_after is None else ((b"retry-after", b"%d" % round(self._retry_after)),)
+            extra = b"" if self._retry_after is None else retry_after(self._retry_after)
             self._close(Result(status, error_type(status), tried.error), Answer(status, body, headers=extra))
         elif status >= 300:
             code = status if status in {400, 404, 408, 413, 422, 429, 503} else 502
@@ -455,7 +455,7 @@ class Exchange:
         if line is not None:
             line.abandon()
 
-    def _headers(self) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers(self) -> bytes:
         release = self.tried[-1].release if self.tried else self.admitted.release
         return self._worker.headers(self.asked, release.told)
 
@@ -476,7 +476,7 @@ class Exchange:
         headers = self._headers()
         reply = self._reply
         if answer is not None and not self._is_begun:
-            whole = answer._replace(headers=(*headers, *answer.headers))
+            whole = answer._replace(headers=headers + answer.headers)
             self._worker.spool.add(record, lambda: reply.answer(whole))
         elif self._is_begun:
             rest = result.outcome.data if result.outcome else event_of(_broken(result))
@@ -493,7 +493,7 @@ def _broken(result: Result) -> bytes:
     return error_data(result.error_message, kind=error_type(result.status), code=result.error_type)
 
 
-def _whole_stream(reply: Reply, data: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+def _whole_stream(reply: Reply, data: bytes, headers: bytes) -> None:
     """A stream of which nothing could go on before its end."""
     reply.begin(200, EVENT_STREAM, headers)
     reply.end(data)

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 
 from rondel.gateway.dataplane.caller import Caller, Request
-from rondel.gateway.dataplane.wire import Answer, chunk, error_data
+from rondel.gateway.dataplane.wire import Answer, chunk, error_data, retry_after
 
 if TYPE_CHECKING:
     from rondel.gateway.dataplane.worker import Worker
@@ -50,7 +50,7 @@ def is_internal(path: bytes) -> bool:
 
 def unavailable(request: Request) -> Answer:
     """What the gateway says while the server does not answer."""
-    later = ((b"retry-after", b"2"),)
+    later = retry_after(2)
     if request.path.startswith((b"/v1/", b"/api/")):
         message = "The server does not answer; it may be starting. Model calls go on. Try again in 2 s."
         return Answer(503, error_data(message, kind="server_error", code="unavailable"), headers=later)

@@ -1,14 +1,11 @@
 """HTTP/1.1 as bytes: heads of answers, and errors in OpenAI's shape."""
 
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
 import msgspec
 
 from rondel.errors import RondelError
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _TYPES = {
@@ -32,7 +29,8 @@ class Answer(NamedTuple):
     status: int
     body: bytes
     content_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: bytes = b""
+    """More lines of its head, each with its line break."""
 
 
 def status_line(status: int) -> bytes:
@@ -40,19 +38,14 @@ def status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n".encode()
 
 
-def head(status: int, content_type: bytes, headers: Headers, length: int | None, *, closes: bool) -> bytes:
+def head(status: int, content_type: bytes, headers: bytes, length: int | None, *, closes: bool) -> bytes:
     """The head of an answer of `length` bytes; None is chunked, or up to the end of a connection that closes."""
-    parts = [status_line(status), b"content-type: ", content_type, b"\r\n"]
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
     if length is not None:
-        parts.append(b"content-length: %d\r\n" % length)
-    elif not closes:
-        parts.append(b"transfer-encoding: chunked\r\n")
-    if closes:
-        parts.append(b"connection: close\r\n")
-    parts.append(b"\r\n")
-    return b"".join(parts)
+        framing = b"content-length: %d\r\n" % length
+    else:
+        framing = b"" if closes else b"transfer-encoding: chunked\r\n"
+    ending = b"connection: close\r\n\r\n" if closes else b"\r\n"
+    return b"%bcontent-type: %b\r\n%b%b%b" % (status_line(status), content_type, headers, framing, ending)
 
 
 def chunk(data: bytes) -> bytes:
@@ -77,5 +70,9 @@ def error_answer(error: RondelError, *, code: str = "", retry_after_s: float | N
     """One of our errors as an answer."""
     message = f"{error.message} {error.hint}" if error.hint else error.message
     body = error_data(message, kind=error_type(error.status), code=code or error.code)
-    extra = () if retry_after_s is None else ((b"retry-after", b"%d" % max(1, round(retry_after_s))),)
-    return Answer(error.status, body, headers=extra)
+    return Answer(error.status, body, headers=b"" if retry_after_s is None else retry_after(retry_after_s))
+
+
+def retry_after(seconds: float) -> bytes:
+    """The header that says when to come again: whole seconds, at least one."""
+    return b"retry-after: %d\r\n" % max(1, round(seconds))

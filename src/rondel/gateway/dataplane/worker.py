@@ -160,21 +160,18 @@ class Worker:
         shadows = admitted.shadows if self._shadows < SHADOW_LIMIT else ()
         self._shadows_shed += len(admitted.shadows) - len(shadows)
         exchange = Exchange(self, admitted, caller, pair_id=asked.request_id if shadows else "")
-        self.loop.call_soon(self._start, exchange, shadows)
+        exchange.start()
+        if shadows:
+            self.loop.call_soon(self._cast, exchange.admitted, shadows)
         return exchange
 
-    def headers(self, asked: Asked, release_id: str) -> tuple[tuple[bytes, bytes], ...]:
+    def headers(self, asked: Asked, release_id: str) -> bytes:
         """What every answer tells in its headers."""
-        return (
-            (b"x-request-id", asked.request_id.encode()),
-            (b"x-rondel-trace-id", asked.trace_id.encode()),
-            (b"x-rondel-release", release_id.encode()),
-        )
+        ids = f"x-request-id: {asked.request_id}\r\nx-rondel-trace-id: {asked.trace_id}\r\n"
+        return f"{ids}x-rondel-release: {release_id}\r\n".encode()
 
-    def _start(self, exchange: Exchange, shadows: tuple[ReleaseCall, ...]) -> None:
-        exchange.start()
+    def _cast(self, live: Admitted, shadows: tuple[ReleaseCall, ...]) -> None:
         for release in shadows:
-            live = exchange.admitted
             admitted = Admitted(
                 live.asked, live.route, release, ArmStage.SHADOW, (), live.meter, Reservation(Estimate(0, 0))
             )
@@ -185,7 +182,7 @@ class Worker:
         code = "model_not_found" if isinstance(error, NotFound) else ""
         retry_after_s = error.wait_s if isinstance(error, Limited) else None
         answer = error_answer(error, code=code, retry_after_s=retry_after_s)
-        answer = answer._replace(headers=(*self.headers(asked, ""), *answer.headers))
+        answer = answer._replace(headers=self.headers(asked, "") + answer.headers)
         record = record_of_refusal(asked, Result(error.status, code or error.code, error.message), self)
         self.spool.add(record, lambda: caller.answer(answer))
 
