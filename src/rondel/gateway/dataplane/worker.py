@@ -160,9 +160,8 @@ class Worker:
         shadows = admitted.shadows if self._shadows < SHADOW_LIMIT else ()
         self._shadows_shed += len(admitted.shadows) - len(shadows)
         exchange = Exchange(self, admitted, caller, pair_id=asked.request_id if shadows else "")
-        exchange.start()
-        if shadows:
-            self.loop.call_soon(self._cast, exchange.admitted, shadows)
+        # Not at once: what came in one turn of the loop goes on together, with fewer writes and fewer looks for events.
+        self.loop.call_soon(self._start, exchange, shadows)
         return exchange
 
     def headers(self, asked: Asked, release_id: str) -> bytes:
@@ -170,8 +169,10 @@ class Worker:
         ids = f"x-request-id: {asked.request_id}\r\nx-rondel-trace-id: {asked.trace_id}\r\n"
         return f"{ids}x-rondel-release: {release_id}\r\n".encode()
 
-    def _cast(self, live: Admitted, shadows: tuple[ReleaseCall, ...]) -> None:
+    def _start(self, exchange: Exchange, shadows: tuple[ReleaseCall, ...]) -> None:
+        exchange.start()
         for release in shadows:
+            live = exchange.admitted
             admitted = Admitted(
                 live.asked, live.route, release, ArmStage.SHADOW, (), live.meter, Reservation(Estimate(0, 0))
             )
