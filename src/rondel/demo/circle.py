@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rondel.demo import improving, releasing
 from rondel.demo.house import MODEL, PROMPT, ROUTE, SETTLE_S, House, StageFailed
 from rondel.demo.improving import Candidate
-from rondel.demo.sender import Sent
+from rondel.demo.sender import SCORE, Sent
 
 BASE = "base"
 MONITORS = (("errors", "error_rate", 0.05), ("inputs", "drift", 0.01))
@@ -103,12 +103,15 @@ class Circle:
         house = self.house
         with house.report.stage("traces", f"All {requests} have to be there as traces, priced and scored.") as stage:
             deadline = house.clock.monotonic() + SETTLE_S
-            count, p95 = 0, None
-            while count < requests and house.clock.monotonic() < deadline:
+            count, scored, p95 = 0, 0, None
+            wanted = (requests, requests - house.sender.errors)
+            while (count, scored) != wanted and house.clock.monotonic() < deadline:
+                house.clock.sleep(0.25)
                 summary: Mapping[str, Any] = house.api.get("/api/v1/traces/summary", route=ROUTE)
                 count, p95 = int(summary["count"]), summary["p95_ms"]
-                house.clock.sleep(0.25)
-            stage.verdict = f"{count} of {requests} traces"
+                told = house.api.get("/api/v1/traces/summary", route=ROUTE, q=f"score.{SCORE}>=0")
+                scored = int(told["count"])
+            stage.verdict = f"{count} of {requests} traces, {scored} with a score"
             stage.figure = f"p95 {p95 / 1000:.1f} s" if p95 else ""
         return count
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from rondel.client.http import ApiError
 from rondel.demo.house import MODEL, ROUTE, House, StageFailed, signed
+from rondel.demo.sender import SCORE
 
 PLAN: dict[str, Any] = {
     "ladder": [0.25, 0.5],
     "step_n": 15,
     "shadow_share": 0.5,
     "shadow_n": 12,
-    "score": "score",
+    "score": SCORE,
     "limits": {"error_margin": 0.12},
 }
 BAD_PLAN: dict[str, Any] = PLAN | {"ladder": [0.5]}

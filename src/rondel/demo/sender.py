@@ -16,6 +16,8 @@ from rondel.demo.task import Row
 CONCURRENCY = 4
 """Callers at a time: as many as the local engine has slots."""
 
+SCORE = "score"
+"""The feedback that says how good an answer was; who sees it sees the right answer too, which was told before."""
 Score = Callable[[str, object], float]
 """(the answer's text, the right answer) to the share of it that is right, in [0, 1]."""
 
@@ -95,6 +97,6 @@ class Sender:
             return Sent(row, "", None)
         text = answer.choices[0].message.content or ""
         score = self.score(text, row.expected)
-        self.client.feedback(answer.id, "score", score)
         self.client.feedback(answer.id, "expected", msgspec.json.encode(row.expected).decode())
+        self.client.feedback(answer.id, SCORE, score)
         return Sent(row, text, score)

@@ -1,8 +1,9 @@
 """DBOS, and only here: it keeps what finished steps gave, so that a resumed job goes on behind them."""
 
+import fcntl
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ T = TypeVar("T")
 APPLICATION = "rondel-jobs"
 APPLICATION_VERSION = "1"  # fixed: code changes are told by task versions, and must not strand pending jobs
 SCHEMA = "rondel_jobs"
+FILE = "sqlite:///"
 POLL_S = 0.5
 
 
@@ -51,6 +53,10 @@ class DbosSteps:
 
     def open(self, executor_id: str, body: Callable[[str], None]) -> None:
         """Launch DBOS under an id that no other worker has, listening to a queue that is this worker's alone."""
+        with _by_turns(self._dsn):
+            self._launch(executor_id, body)
+
+    def _launch(self, executor_id: str, body: Callable[[str], None]) -> None:
         config = DBOSConfig(
             name=APPLICATION,
             application_version=APPLICATION_VERSION,
@@ -127,12 +133,23 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is no JSON value: a step gives JSON values only.")
 
 
+@contextmanager
+def _by_turns(dsn: str) -> Generator[None]:
+    """One worker at a time makes a SQLite file and its tables: two at once find it locked, and end."""
+    if not dsn.startswith(FILE):
+        yield
+        return
+    path = Path(dsn.removeprefix(FILE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _url(dsn: str) -> str:
     """The DSN as SQLAlchemy and DBOS want it; a SQLite file is put into WAL mode first."""
-    if dsn.startswith("sqlite:///"):
-        path = Path(dsn.removeprefix("sqlite:///"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path)) as connection:
+    if dsn.startswith(FILE):
+        with closing(sqlite3.connect(dsn.removeprefix(FILE))) as connection:
             connection.execute("pragma journal_mode=wal")
         return dsn
     if dsn.startswith(("postgresql://", "postgres://")):
