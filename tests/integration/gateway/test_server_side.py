@@ -37,6 +37,7 @@ class Server:
             Path_("/api/upload", self._upload, methods=["POST"]),
             Path_("/api/big", self._big),
             Path_("/api/events", self._events),
+            Path_("/api/early", self._early, methods=["POST"]),
             Path_("/{rest:path}", self._tell, methods=["GET", "POST", "PUT", "DELETE", "HEAD"]),
         ]
         config = uvicorn.Config(Starlette(routes=routes), uds=str(self.socket), log_level="error", lifespan="off")
@@ -80,6 +81,9 @@ class Server:
             digest.update(part)
             size += len(part)
         return JSONResponse({"sha256": digest.hexdigest(), "size": size})
+
+    async def _early(self, request: Request) -> Response:  # noqa: ARG002  an endpoint's signature
+        return JSONResponse({"early": True}, status_code=403)
 
     async def _big(self, request: Request) -> Response:  # noqa: ARG002  an endpoint's signature
         async def parts() -> AsyncIterator[bytes]:
@@ -143,6 +147,33 @@ def test_uploads_of_known_and_unknown_length_arrive_whole(gateway: Gateway, serv
     assert httpx.post(_url(gateway, "/api/upload"), content=body, timeout=30).json() == wanted
     parts = (body[at : at + 100_000] for at in range(0, len(body), 100_000))
     assert httpx.post(_url(gateway, "/api/upload"), content=parts, timeout=30).json() == wanted
+
+
+@pytest.mark.parametrize("size", [2, 300_000])
+def test_an_answer_before_the_body_leaves_the_connection_to_the_next_request(
+    gateway: Gateway, server: Server, size: int
+) -> None:
+    server.start()
+    gateway.start()
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
+        line.sendall(b"POST /api/early HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+        first = line.recv(65_536)
+        assert first.startswith(b"HTTP/1.1 403")
+        assert b"connection: close" not in first.lower()
+        line.sendall(b"x" * size + b"GET /api/after HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_that_goes_on_for_ever_after_its_answer_is_not_read_for_ever(gateway: Gateway, server: Server) -> None:
+    server.start()
+    gateway.start()
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
+        line.sendall(b"POST /api/early HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n")
+        assert line.recv(65_536).startswith(b"HTTP/1.1 403")
+        with pytest.raises(OSError, match=r"reset|Broken"):
+            for _ in range(10_000):
+                line.sendall(b"x" * 65_536)
+                time.sleep(0.001)
 
 
 def test_a_slow_reader_slows_the_server(gateway: Gateway, server: Server) -> None:

@@ -26,6 +26,8 @@ BODY_IDLE_S = 30.0
 KEEP_ALIVE_S = 75.0
 SLOW_READER_S = 60.0
 LINGER_S = 2.0
+REST_LIMIT = 1024 * 1024
+"""Bytes that are read of a request after its answer; beyond that the connection ends."""
 
 OPERATIONS = {f"/v1/{operation.value}".encode(): operation for operation in Operation}
 
@@ -343,7 +345,16 @@ class Caller(asyncio.Protocol):
         request = self._current
         if self._transport is None or request is None:
             return
-        self._is_closing = self._is_closing or not (keeps_alive and request.keeps_alive and request.is_complete)
+        self._is_closing = self._is_closing or not (keeps_alive and request.keeps_alive)
+        if request.is_complete or self._is_closing:
+            self._done()
+        else:  # answered before its body was read, and by an answer that lets the caller go on here
+            self._handler = self._uploading = Rest(self)
+
+    def read_out(self, *, is_whole: bool) -> None:
+        """The rest of a request that was answered before is read, or is too long to be read."""
+        request = self._current
+        self._is_closing = not is_whole or request is None or not request.keeps_alive
         self._done()
 
     def peer(self) -> str:
@@ -409,9 +420,43 @@ class Caller(asyncio.Protocol):
         elif self._current is None:
             if waited > KEEP_ALIVE_S or self._worker.is_draining:
                 self._transport.close()
-        elif not self._current.is_complete and waited > BODY_IDLE_S and self._handler is None:
+        elif not self._current.is_complete and waited > BODY_IDLE_S:
+            self._wait_no_more()
+
+    def _wait_no_more(self) -> None:
+        """The body does not come: an answer that is still owed says so."""
+        if isinstance(self._handler, Rest):
+            self.abort()
+        elif self._handler is None:
             self._is_closing = True
             self.answer(error_answer(TimedOut("The request's body did not come in time.")))
+
+
+class Rest:
+    """What is left of a request that has its answer: read, so that the next one can come, and not kept."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._left = REST_LIMIT
+
+    def body(self, data: bytes) -> None:
+        """A piece of it."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._caller.read_out(is_whole=False)
+
+    def complete(self) -> None:
+        """There is no more."""
+        self._caller.read_out(is_whole=True)
+
+    def hang_up(self) -> None:
+        """Nothing is lost."""
+
+    def pause(self) -> None:
+        """Nothing is given."""
+
+    def resume(self) -> None:
+        """As before."""
 
 
 def _refusal(status: int, message: str, code: str, headers: bytes = b"") -> Answer:
