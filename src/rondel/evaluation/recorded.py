@@ -13,14 +13,17 @@ from rondel.telemetry.models import Span, Status, Trace, TraceFilter
 Walk = Callable[[Scope, TraceFilter], Iterator[Trace]]
 """`Traces.walk`."""
 TRACES_AT_ONCE = 500
+RELEASE_ID = "rel_"
 
 
 def check_recorded(target: Target) -> None:
     """A recorded answer is one to the release as it is; with another prompt or parameters there is none.
 
     Raises:
-        Invalid: the target brings something of its own.
+        Invalid: the target is no release's id, or brings something of its own.
     """
+    if not target.model.startswith(RELEASE_ID):
+        raise Invalid(f"Recorded answers are those of a release: give its id ({RELEASE_ID}…), not {target.model!r}.")
     if target.prompt or target.messages or target.parameters or target.response_schema:
         raise Invalid("Recorded answers are those of a release as it is: leave out the prompt and the parameters.")
 
@@ -37,8 +40,8 @@ def recorded(walk: Walk, scope: Scope, release: str, examples: Iterable[Example]
     for start in range(0, len(trace_ids), TRACES_AT_ONCE):
         some = trace_ids[start : start + TRACES_AT_ONCE]
         for trace in walk(scope, TraceFilter(trace_ids=some, releases=(release,))):
-            example, span = by_trace[trace.trace_id], asked(trace)
-            if span and _is_settled(trace, span, release) and input_of(span) == example.input:
+            example, span = by_trace.get(trace.trace_id), asked(trace)
+            if example and span and _is_settled(trace, span, release) and input_of(span) == example.input:
                 found[example.id] = _answer(span)
     return found
 

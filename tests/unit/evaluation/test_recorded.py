@@ -99,6 +99,16 @@ def test_examples_without_a_trace_are_not_looked_for_and_many_are_looked_for_in_
     assert {one.releases for one in asked} == {(RELEASE,)}
 
 
+def test_a_trace_that_was_not_asked_for_by_this_very_id_is_passed_over() -> None:
+    written = replace(EXAMPLE, trace_id=TRACE.upper())
+    assert not found(written, GATEWAY, CALL)
+
+
+def test_a_route_has_no_recorded_answers_of_its_own() -> None:
+    with pytest.raises(Invalid, match=r"give its id \(rel_…\), not 'support'"):
+        check_recorded(Target("support", recorded=True))
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -185,6 +185,8 @@ class Caller(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole: refuse what can be refused before its body comes."""
         self._is_in_head = False
+        if self._is_lingering:
+            return  # it came in the same piece as what ended the connection
         request = self._parsing
         request.method = self._parser.get_method()
         request.path = request.target.partition(b"?")[0]
