@@ -22,11 +22,27 @@ Fields = dict[str, msgspec.Raw]
 
 
 class Operation(StrEnum):
-    """What a caller asks of a model; the value is the path under `/v1/`."""
+    """What a caller asks of a model; the value is the path under `/v1/`, but for Gemini's, which stands under
+    `/v1beta/models/NAME:`."""
 
     CHAT = "chat/completions"
     COMPLETION = "completions"
     EMBEDDING = "embeddings"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "messages/count_tokens"
+    GENERATE = "generateContent"
+
+
+class Head(NamedTuple):
+    """What routing needs of a request. `wants_usage` says that a stream's last chunk shall tell its usage."""
+
+    model: str
+    is_stream: bool
+    max_tokens: int | None
+    user: str
+    metadata: Mapping[str, str]
+    wants_usage: bool
 
 
 class Capture(StrEnum):

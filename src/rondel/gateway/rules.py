@@ -10,7 +10,7 @@ import msgspec
 
 from rondel.chat import Message
 from rondel.errors import Invalid
-from rondel.gateway.models import Arm, Capture, Fields, Operation, ReleaseCall, Route
+from rondel.gateway.models import Arm, Capture, Fields, Head, Operation, ReleaseCall, Route
 from rondel.prompts.rules import render, variables_of
 from rondel.spend.models import ModelPrice
 from rondel.spend.rules import cost_nano as price_tokens
@@ -104,17 +104,6 @@ def is_captured(capture: Capture, share: float, request_id: str, *, failed: bool
 
 
 # What is sent
-
-
-class Head(NamedTuple):
-    """What routing needs of a body."""
-
-    model: str
-    is_stream: bool
-    max_tokens: int | None
-    user: str
-    metadata: Mapping[str, str]
-    wants_usage: bool
 
 
 class _StreamOptions(msgspec.Struct):

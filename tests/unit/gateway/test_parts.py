@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from rondel.errors import LimitReached
 from rondel.gateway.dataplane.breaking import Breaker, RetryBudget
-from rondel.gateway.dataplane.events import Events, data_of, event_of
 from rondel.gateway.dataplane.folding import fold
 from rondel.gateway.dataplane.forward import is_internal
 from rondel.gateway.dataplane.limits import Limited, Meter, Reservation
+from rondel.gateway.dialects.events import Events, data_of, event_of
 from rondel.gateway.models import Limits, Operation
 from rondel.gateway.rules import Estimate
 from rondel.telemetry.records import MAGIC, GatewayRecord, decode, encode, frame, scan, segment_of

@@ -8,10 +8,9 @@ import msgspec
 from rondel.errors import NotFound, Unavailable
 from rondel.gateway.dataplane.limits import Meter, Reservation
 from rondel.gateway.dataplane.plan import Plan
-from rondel.gateway.models import Fields, Operation, ReleaseCall, Route, VirtualKey
+from rondel.gateway.models import Fields, Head, Operation, ReleaseCall, Route, VirtualKey
 from rondel.gateway.rules import (
     Choice,
-    Head,
     Unit,
     choose,
     estimate,

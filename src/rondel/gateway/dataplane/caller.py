@@ -29,7 +29,10 @@ LINGER_S = 2.0
 REST_LIMIT = 1024 * 1024
 """Bytes that are read of a request after its answer; beyond that the connection ends."""
 
-OPERATIONS = {f"/v1/{operation.value}".encode(): operation for operation in Operation}
+OPERATIONS = {
+    f"/v1/{operation.value}".encode(): operation
+    for operation in (Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING)
+}
 
 
 class Handler(Protocol):

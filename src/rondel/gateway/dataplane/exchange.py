@@ -14,13 +14,13 @@ import structlog
 
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
 from rondel.gateway.dataplane.asking import Admitted
-from rondel.gateway.dataplane.events import event_of
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
 from rondel.gateway.dataplane.upstream import Dial, Endpoint, Line
 from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answer, error_data, error_type, retry_after
+from rondel.gateway.dialects.events import event_of
 from rondel.gateway.models import Fields, Operation, ReleaseCall, Target
 from rondel.gateway.ports import Call, Capability
 from rondel.gateway.rules import (

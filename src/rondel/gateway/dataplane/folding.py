@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
-from rondel.gateway.dataplane.events import DONE
+from rondel.gateway.dialects.events import DONE
 from rondel.gateway.models import Operation
 
 _OBJECTS = {"chat.completion.chunk": "chat.completion", "text_completion.chunk": "text_completion"}

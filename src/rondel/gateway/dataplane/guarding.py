@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
-from rondel.gateway.dataplane.events import DONE, data_of, event_of
 from rondel.gateway.dataplane.plan import Guard
+from rondel.gateway.dialects.events import DONE, data_of, event_of
 from rondel.gateway.models import Fields, OnFailure
 from rondel.gateway.rules import raw
 from rondel.guardrails.models import Capability, Verdict

@@ -6,18 +6,19 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from rondel.gateway.dataplane.events import DONE, DONE_EVENT, Events, data_of, event_of
 from rondel.gateway.dataplane.folding import Folded, fold
 from rondel.gateway.dataplane.guarding import StreamGuard, check_answer
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.wire import error_data
+from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, data_of, event_of
 from rondel.gateway.models import Operation
-from rondel.gateway.ports import Decoder
+from rondel.gateway.ports import Chunk, Decoder
 from rondel.telemetry.records import GuardVerdict
 
 ANSWER_LIMIT = 64 * 1024 * 1024
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _HAS_TEXT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
+_encode = msgspec.json.Encoder().encode
 _BROKEN = "The upstream ended its answer before it was whole."
 
 
@@ -68,15 +69,12 @@ class Relay:
 
     def feed(self, data: bytes) -> bytes:
         """What may go on."""
-        if self._decoder is not None:
-            data = self._decoder.feed(data)
-        events = self._events.feed(data)
+        events = self._events.feed(data) if self._decoder is None else _as_events(self._decoder.feed(data))
         return self._pass(events) if events else b""
 
     def end(self, failure: str = "") -> Outcome:
         """The last events, and what the whole stream amounts to."""
-        rest = self._decoder.end() if self._decoder is not None else b""
-        events = self._events.feed(rest)
+        events = _as_events(self._decoder.end()) if self._decoder is not None else []
         left = self._events.end()
         if left.strip() and not failure:
             events.append(left + b"\n\n")
@@ -127,6 +125,10 @@ class Relay:
         return events
 
 
+def _as_events(chunks: Sequence[Chunk]) -> list[bytes]:
+    return [event_of(_encode(chunk)) for chunk in chunks]
+
+
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
@@ -156,12 +158,12 @@ class Gather:
 
     def feed(self, data: bytes) -> bytes:
         """Nothing goes on before the end."""
-        if self._decoder is not None:
-            data = self._decoder.feed(data)
         self._size += len(data)
         if self._size > ANSWER_LIMIT:
             return b""
-        if self._is_stream:
+        if self._decoder is not None:
+            self._parts += map(_encode, self._decoder.feed(data))
+        elif self._is_stream:
             events = self._events.feed(data)
             self._parts += map(data_of, events)
             if not self.has_text:
@@ -173,7 +175,7 @@ class Gather:
     def end(self, failure: str = "") -> Outcome:
         """The whole body, after its guardrails."""
         if self._decoder is not None:
-            self.feed(self._decoder.end())
+            self._parts += map(_encode, self._decoder.end())
         folded = self._fold()
         if not failure and self._size > ANSWER_LIMIT:
             failure = f"The upstream's answer is longer than {ANSWER_LIMIT:,} bytes."

@@ -2,9 +2,28 @@
 
 from dataclasses import dataclass
 
-from rondel.gateway.ports import Call, Capability, Decoder
+import msgspec
+
+from rondel.gateway.models import Operation
+from rondel.gateway.ports import Call, Capability, Decoder, Problem
 from rondel.gateway.rules import assemble, raw, tokens_of
 from rondel.telemetry.records import TokenCounts
+
+_OPERATIONS = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING})
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+    type: str | None = None
+    code: str | int | None = None
+    param: str | None = None
+
+
+class _Body(msgspec.Struct):
+    error: _Error | str
+
+
+_body = msgspec.json.Decoder(_Body).decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +37,7 @@ class OpenAICompatible:
     key_header: str = "authorization"
     key_prefix: str = "Bearer "
     capabilities: frozenset[Capability] = frozenset({Capability.USAGE_ON_REQUEST})
+    operations: frozenset[Operation] = _OPERATIONS
 
     def path(self, call: Call) -> str:
         """`/chat/completions` and its like."""
@@ -42,6 +62,16 @@ class OpenAICompatible:
     def usage(self, reported: bytes) -> TokenCounts | None:
         """OpenAI's shape."""
         return tokens_of(reported)
+
+    def problem(self, status: int, body: bytes) -> Problem | None:  # noqa: ARG002  others tell by the status
+        """`{"error": {...}}`, or `{"error": "..."}` as some servers have it."""
+        try:
+            error = _body(body).error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if isinstance(error, str):
+            return Problem(error)
+        return Problem(error.message, error.type or "", None if error.code is None else str(error.code), error.param)
 
 
 @dataclass(frozen=True, kw_only=True)
