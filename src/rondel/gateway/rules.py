@@ -156,6 +156,8 @@ def parse_head(body: bytes) -> Head:
         raise Invalid(f"The field {place[1]!r} is wrong: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise Invalid("The body's JSON is nested too deeply.") from error
     return Head(
         told.model,
         told.stream or False,

@@ -78,7 +78,7 @@ class TokenCounts(msgspec.Struct, frozen=True, array_like=True):
     estimated: bool = False
 
 
-class GatewayRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     """One request through the gateway: the raw material of its spans. Times are nanoseconds since the epoch.
 
     `request_id` is unique and makes delivery idempotent. `trace_id` and `span_id` are OpenTelemetry hex ids,

@@ -3,17 +3,17 @@ hold."""
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import cast
 
 import httptools
 import structlog
 
 from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
+from rondel.gateway.dataplane.forward import Forward
+from rondel.gateway.dataplane.ports import Handler, Uploading
+from rondel.gateway.dataplane.reception import Reception
+from rondel.gateway.dataplane.request import OPERATIONS, Request
 from rondel.gateway.dataplane.wire import CONTINUE, LAST_CHUNK, Answer, chunk, error_answer, error_data, head
-from rondel.gateway.models import Operation
-
-if TYPE_CHECKING:
-    from rondel.gateway.dataplane.worker import Worker
 
 log = structlog.get_logger()
 
@@ -29,84 +29,13 @@ LINGER_S = 2.0
 REST_LIMIT = 1024 * 1024
 """Bytes that are read of a request after its answer; beyond that the connection ends."""
 
-OPERATIONS = {
-    f"/v1/{operation.value}".encode(): operation
-    for operation in (Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING)
-}
-
-
-class Handler(Protocol):
-    """Whoever works on the current request."""
-
-    def hang_up(self) -> None:
-        """The caller is gone."""
-        ...
-
-    def pause(self) -> None:
-        """The caller reads too slowly: give no more for now."""
-        ...
-
-    def resume(self) -> None:
-        """Go on giving."""
-        ...
-
-
-class Uploading(Handler, Protocol):
-    """A handler that takes the request's body as it comes."""
-
-    def body(self, data: bytes) -> None:
-        """A piece of it."""
-        ...
-
-    def complete(self) -> None:
-        """There is no more."""
-        ...
-
-
-class Request:
-    """One HTTP request."""
-
-    __slots__ = (
-        "content_length",
-        "headers",
-        "is_chunked",
-        "is_complete",
-        "is_expecting",
-        "is_old",
-        "keeps_alive",
-        "method",
-        "parts",
-        "path",
-        "refusal",
-        "size",
-        "target",
-    )
-
-    def __init__(self) -> None:
-        self.method = self.target = self.path = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.content_length: int | None = None
-        self.is_chunked = self.is_complete = self.is_expecting = self.is_old = False
-        self.keeps_alive = True
-        self.refusal: Answer | None = None
-
-    @property
-    def operation(self) -> Operation | None:
-        """What it asks of a model, if it does."""
-        return OPERATIONS.get(self.path)
-
-    def whole_body(self) -> bytes:
-        """The body, once it is complete."""
-        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-
 
 class Caller(asyncio.Protocol):
     """One connection; it is the `Reply` of its current request."""
 
-    def __init__(self, worker: "Worker") -> None:
-        self._worker = worker
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
+        self._worker = worker = reception.worker
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._parsing = Request()
@@ -193,6 +122,7 @@ class Caller(asyncio.Protocol):
         request = self._parsing
         request.method = self._parser.get_method()
         request.path = request.target.partition(b"?")[0]
+        request.operation = OPERATIONS.get(request.path)
         request.is_old = self._parser.get_http_version() == "1.0"
         request.refusal = self._read_head(request)
         if self._current is None and not self._waiting:
@@ -275,13 +205,13 @@ class Caller(asyncio.Protocol):
             return
         if request.is_expecting and not request.is_complete and self._transport is not None:
             self._transport.write(CONTINUE)
-        if request.operation is None and not self._worker.is_local(request):
-            self._uploading = self._handler = self._worker.forward(self, request)
+        if request.operation is None and not self._reception.is_local(request.path):
+            self._uploading = self._handler = Forward(self._worker, self, request)
         elif request.is_complete:
             self._serve(request)
 
     def _serve(self, request: Request) -> None:
-        local = self._worker.local_answer(request)
+        local = self._reception.local_answer(request.path, request.headers)
         if local is not None:
             self.answer(local)
             return
@@ -289,7 +219,7 @@ class Caller(asyncio.Protocol):
         if operation is None:
             self.answer(error_answer(NotFound(f"There is nothing at {request.path.decode('latin-1')!r}.")))
             return
-        self._handler = self._worker.ask(self, request, operation)
+        self._handler = self._reception.ask(self, request.headers, operation, request.whole_body())
 
     def _refuse_now(self, answer: Answer) -> None:
         """What came cannot be read on."""

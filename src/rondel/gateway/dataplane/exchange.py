@@ -7,36 +7,28 @@ shadows.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
-from rondel.gateway.dataplane.asking import Admitted
+from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
-from rondel.gateway.dataplane.plan import Guard
+from rondel.gateway.dataplane.limits import NOTHING, Ticket
+from rondel.gateway.dataplane.ports import Reply
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
-from rondel.gateway.dataplane.upstream import Dial, Endpoint, Line
+from rondel.gateway.dataplane.sending import send
+from rondel.gateway.dataplane.upstream import Dial, Line
+from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answer, error_data, error_type, retry_after
+from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.dialects.events import event_of
-from rondel.gateway.models import Fields, Operation, ReleaseCall, Target
-from rondel.gateway.ports import Call, Capability
-from rondel.gateway.rules import (
-    LONGEST_REST_S,
-    OUR_FAULT_STATUS,
-    compose,
-    is_retried,
-    parse_retry_after,
-    pause_s,
-    raw,
-    total_tokens,
-)
+from rondel.gateway.models import Fields
+from rondel.gateway.ports import Call
+from rondel.gateway.rules import LONGEST_REST_S, OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s, total_tokens
 from rondel.telemetry.records import ArmStage, GuardVerdict
-
-if TYPE_CHECKING:
-    from rondel.gateway.dataplane.worker import Worker
 
 log = structlog.get_logger()
 
@@ -44,42 +36,6 @@ _ERROR_LIMIT = 65_536
 _CALLER_GONE = 499  # nginx's status for a caller who hung up
 _LONGEST_WAIT_S = 5.0  # what asks for a longer pause is told to the caller instead
 _TIMER_S = 0.005  # timers may fire this much early
-
-
-P = ParamSpec("P")
-
-
-def recorded(step: "Callable[Concatenate[Exchange, P], None]") -> "Callable[Concatenate[Exchange, P], None]":
-    """An edge: whatever a step raises is a bug; it is logged, and the caller gets a 500 instead of silence."""
-
-    def guarded(exchange: "Exchange", /, *args: P.args, **named: P.kwargs) -> None:
-        try:
-            step(exchange, *args, **named)
-        except Exception:
-            log.exception("a request failed inside the gateway", request_id=exchange.request_id)
-            exchange.crash()
-
-    return guarded
-
-
-class Reply(Protocol):
-    """Where an answer goes."""
-
-    def begin(self, status: int, content_type: bytes, headers: bytes) -> None:
-        """Send the head of a streamed answer."""
-        ...
-
-    def send(self, data: bytes) -> None:
-        """Send a piece of it."""
-        ...
-
-    def end(self, data: bytes) -> None:
-        """Send the last piece, and be done."""
-        ...
-
-    def answer(self, answer: Answer) -> None:
-        """Send a whole answer, and be done."""
-        ...
 
 
 class Nobody:
@@ -98,197 +54,178 @@ class Nobody:
         """Nothing."""
 
 
-class Exchange:
-    """One request with one release (and its fallbacks); the listener of each of its tries in turn."""
+class Last(NamedTuple):
+    """What is still owed to the caller once the record is written."""
 
-    def __init__(self, worker: "Worker", admitted: Admitted, reply: Reply, *, pair_id: str = "") -> None:
-        self.admitted, self.asked = admitted, admitted.asked
-        self._worker, self._reply = worker, reply
+    result: Result
+    answer: Answer | None
+
+
+class Exchange:
+    """One request with one release (and its fallbacks); the listener of each of its tries in turn.
+
+    What most requests never set stands here once, on the class.
+    """
+
+    verdicts: tuple[GuardVerdict, ...] = ()
+    sent_body = b""
+    first_token: float | None = None
+    changed: Fields | None = None
+    """The caller's fields where a guardrail changed them."""
+    _line: Line | Dial | None = None
+    _intake: Intake | None = None
+    _call: Call | None = None
+    _status = 0
+    _error_body = b""
+    _refused: Outcome | None = None
+    _retry_after: float | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _is_late = _is_begun = _is_over = _is_paused = False
+    _last: Last
+
+    def __init__(
+        self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
+    ) -> None:
+        self.asked, self.way, self.lane = asked, way, lane
+        self._worker, self._reply, self._ticket = worker, reply, ticket
         self.pair_id = pair_id
-        self.span_id = worker.ids.span_id() if pair_id and admitted.stage is ArmStage.SHADOW else self.asked.span_id
-        self.request_id = worker.ids.new("req") if admitted.stage is ArmStage.SHADOW else self.asked.request_id
-        self.is_stream = self.asked.head.is_stream and admitted.stage is not ArmStage.SHADOW
-        self.verdicts: list[GuardVerdict] = []
-        self.fields: Fields = self.asked.fields
-        self.sent_body = b""
         self.tried: list[Tried] = []
-        self._candidates = list(self._list_candidates())
-        self._composed: dict[str, Fields] = {}
-        self._guards: tuple[Guard, ...] = ()
-        self._line: Line | Dial | None = None
-        self._intake: Intake | None = None
-        self._status = 0
-        self._error_body = bytearray()
-        self._call: Call | None = None
-        self._refused: Outcome | None = None
-        self._is_late = False
-        self._retry_after: float | None = None
-        self._is_begun = self._is_over = False
-        self._is_paused = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._last_byte = self.asked.began.monotonic
-        self.first_token: float | None = None
+        self._last_byte = asked.began
+        self.is_shadow = lane.stage is ArmStage.SHADOW
+        self.is_stream = asked.head.is_stream and not self.is_shadow
+        self.span_id, self.request_id = asked.span_id, asked.request_id
+        if self.is_shadow:
+            self.span_id, self.request_id = worker.ids.span_id(), worker.series.new()
 
     # The tries
 
-    @recorded
     def start(self) -> None:
         """Check the input, and ask the first target."""
         self._worker.exchanges.add(self)
+        self._take(self._begin)
+
+    def _take(self, step: Callable[[], None]) -> None:
+        """An edge: whatever a step raises is a bug; it is logged, and the caller gets a 500 instead of silence."""
         try:
-            self._guards = self.asked.plan.guards(self.admitted.route, self.admitted.release)
-            inward = [guard for guard in self._guards if guard.rule.on_input]
-            if inward:
-                checked = check_fields(inward, self.fields)
-                self.fields = checked.value
-                self.verdicts += checked.verdicts
-                if checked.refusal:
-                    raise Invalid(checked.refusal)
+            step()
         except RondelError as error:
             self._refuse(error)
-            return
+        except Exception:
+            log.exception("a request failed inside the gateway", request_id=self.request_id)
+            self.crash()
+
+    def _begin(self) -> None:
+        if self.lane.refusal:
+            raise Unavailable(self.lane.refusal)
+        if self.lane.guards:
+            self._check_input()
         self._try()
 
-    def _list_candidates(self) -> Iterator[tuple[ReleaseCall, Target]]:
-        for target in self.admitted.release.targets:
-            yield self.admitted.release, target
-        if self.admitted.stage is not ArmStage.SHADOW:
-            for release_id in self.admitted.route.fallbacks:
-                if (release := self.asked.plan.release(release_id)) is not None:
-                    for target in release.targets:
-                        yield release, target
+    def _check_input(self) -> None:
+        inward = [guard for guard in self.lane.guards if guard.rule.on_input]
+        if not inward:
+            return
+        checked = check_fields(inward, self.asked.fields)
+        if checked.value != self.asked.fields:
+            self.changed = checked.value
+        self.verdicts += tuple(checked.verdicts)
+        if checked.refusal:
+            raise Invalid(checked.refusal)
 
-    @recorded
     def _try(self) -> None:
         """Ask the next target that does not rest."""
-        self._timer = None
         now = self._worker.now()
         waits: list[float] = []
-        number = len(self.tried)
-        for step in range(len(self._candidates)):
-            release, target = self._candidates[(number + step) % len(self._candidates)]
-            endpoint = self.asked.plan.endpoint(target.connection_id)
-            if endpoint is None:
-                continue
-            wait = endpoint.breaker(target.model).wait_s(now)
+        number, candidates = len(self.tried), self.lane.candidates
+        for step in range(len(candidates)):
+            candidate = candidates[(number + step) % len(candidates)]
+            wait = candidate.breaker.wait_s(now)
             if wait <= 0:
-                self._ask(release, target, endpoint)
+                self._ask(candidate, now)
                 return
             waits.append(wait)
         if self.tried:
             self._give_up()
         elif waits:
             seconds = max(1, round(min(waits)))
-            problem = f"Every target of {self.asked.name!r} rests after failures. Try again in {seconds} s."
+            problem = f"Every target of {self.asked.head.model!r} rests after failures. Try again in {seconds} s."
             self._refuse(Unavailable(problem), retry_after_s=min(waits))
         else:
-            problems = [target.problem for _, target in self._candidates if target.problem] or self.asked.plan.problems
-            why = " ".join(problems) or "it has none."
-            problem = f"No target of {self.asked.name!r} can be called: {why}"
-            self._refuse(Unavailable(problem))
+            why = " ".join(self.lane.problems) or "it has none."
+            self._refuse(Unavailable(f"No target of {self.asked.head.model!r} can be called: {why}"))
 
-    def _ask(self, release: ReleaseCall, target: Target, endpoint: Endpoint) -> None:
+    def _try_again(self) -> None:
+        """The pause is over."""
+        self._timer = None
+        self._take(self._try)
+
+    def _ask(self, candidate: Candidate, now: float) -> None:
         try:
-            self._call = call = self._make_call(release, target, endpoint)
-            body = endpoint.provider.encode(call)
+            sent = send(self.asked, self.changed, candidate, self.span_id, is_stream=self.is_stream)
         except RondelError as error:
             self._refuse(error)
             return
-        is_ours = call.fields.get("messages") is not self.asked.fields.get("messages")
-        self.sent_body = body if is_ours or release.parameters or target.body else b""
-        self._status, self._retry_after, self._is_late = 0, None, False
-        self._error_body.clear()
-        self._intake = None
-        self._last_byte = now = self._worker.now()
-        self.tried.append(Tried(release, target, endpoint, now))
-        endpoint.breaker(target.model).begin()
-        self._line = endpoint.send(self, endpoint.framed(call, body, self._traceparent()))
+        self._call, self.sent_body = sent.call, sent.told
+        if self.tried:
+            self._status, self._retry_after, self._is_late, self._error_body = 0, None, False, b""
+            self._intake = None
+        self._last_byte = now
+        self.tried.append(Tried(candidate, now))
+        candidate.breaker.begin()
+        self._line = candidate.endpoint.send(self, sent.request)
         if self._is_paused:
             self._line.pause()
 
-    def _make_call(self, release: ReleaseCall, target: Target, endpoint: Endpoint) -> Call:
-        """The request as this release sends it to this target."""
-        asked = self.asked
-        composed = self._composed.get(release.id)
-        if composed is None:
-            composed = compose(release, self.fields, asked.operation, asked.head.metadata)
-            self._composed[release.id] = composed
-        capabilities = endpoint.provider.capabilities
-        is_streamed = asked.operation is not Operation.EMBEDDING and (
-            self.is_stream or Capability.STREAM_UPSTREAM in capabilities
-        )
-        changes: Fields = dict(target.body)
-        if is_streamed is not asked.head.is_stream:
-            changes["stream"] = raw(is_streamed)
-        if is_streamed and Capability.USAGE_ON_REQUEST in capabilities and not asked.head.wants_usage:
-            changes["stream_options"] = raw({"include_usage": True})
-        fields = {**composed, **changes} if changes else composed
-        if not is_streamed and "stream_options" in fields:
-            fields = {name: value for name, value in fields.items() if name != "stream_options"}
-        return Call(asked.operation, target.model, fields, is_streamed, asked.body if fields is asked.fields else None)
-
-    def _make_intake(self, call: Call, endpoint: Endpoint, *, is_events: bool) -> Intake:
+    def _make_intake(self, call: Call, candidate: Candidate, *, is_events: bool) -> Intake:
         """What takes the answer in: by what the server sends, which need not be what it was asked for."""
-        outward = [guard for guard in self._guards if guard.rule.on_output]
-        decoder = endpoint.provider.decoder(call)
+        outward = [guard for guard in self.lane.guards if guard.rule.on_output] if self.lane.guards else ()
+        decoder = candidate.endpoint.provider.decoder(call)
         is_stream = is_events if decoder is None else call.is_stream
         if self.is_stream and is_stream:
-            hides = Capability.USAGE_ON_REQUEST in endpoint.provider.capabilities and not self.asked.head.wants_usage
+            hides = candidate.asks_for_usage and not self.asked.head.wants_usage
             return Relay(call.operation, hides_usage=hides, guards=outward, decoder=decoder)
         return Gather(call.operation, is_stream=is_stream, guards=outward, decoder=decoder)
 
-    def _traceparent(self) -> bytes:
-        return f"00-{self.asked.trace_id}-{self.span_id}-{self.asked.trace_flags:02x}".encode()
-
     # What the upstream says
 
-    @recorded
-    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def on_head(self, status: int, content_type: bytes, retry_after: bytes) -> None:
         """Status and headers came."""
         self._status = status
         self._last_byte = now = self._worker.now()
-        self.tried[-1].first_byte = now
-        self.tried[-1].status = status
-        if b"retry-after" in headers:
-            self._retry_after = parse_retry_after(headers[b"retry-after"].decode("latin-1"))
+        tried = self.tried[-1]
+        tried.first_byte, tried.status = now, status
+        if retry_after:
+            self._retry_after = parse_retry_after(retry_after.decode("latin-1"))
         if status < 300 and self._call is not None:
-            is_events = headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
-            self._intake = self._make_intake(self._call, self.tried[-1].endpoint, is_events=is_events)
+            is_events = content_type[:17].lower() == b"text/event-stream"
+            self._intake = self._make_intake(self._call, tried.candidate, is_events=is_events)
 
-    @recorded
     def on_data(self, data: bytes) -> None:
         """A piece of the body came."""
         self._last_byte = now = self._worker.now()
-        if self._status >= 300:
-            if len(self._error_body) < _ERROR_LIMIT:
-                self._error_body += data[:_ERROR_LIMIT]
-            return
         intake = self._intake
         if intake is None:
+            self._error_body = (self._error_body + data)[:_ERROR_LIMIT]
             return
-        had_text = intake.has_text
         out = intake.feed(data)
-        if not had_text and intake.has_text and self.first_token is None:
+        if self.first_token is None and intake.has_text:
             self.first_token = now
-        if isinstance(intake, Relay) and intake.refused:
-            self._error_body[:] = b'{"error":%b}' % intake.refused
-            self._drop_line()
-            self._fail("answered with an error", 502)
-        elif out:
+        if out:
             if not self._is_begun:
                 self._is_begun = True
                 self._reply.begin(200, EVENT_STREAM, self._headers())
             self._reply.send(out)
+        elif intake.refused:
+            self._error_body = b'{"error":%b}' % intake.refused
+            self._drop_line()
+            self._fail("answered with an error", 502)
 
-    @recorded
     def on_end(self) -> None:
         """The upstream's answer is over."""
         self._line = None
         intake, status = self._intake, self._status
-        if status >= 300:
-            self._fail(f"answered with status {status}", status)
-            return
         if intake is None:
+            self._fail(f"answered with status {status}", status)
             return
         outcome = intake.end()
         if outcome.error and not self._is_begun and not outcome.is_refused:
@@ -298,16 +235,21 @@ class Exchange:
             return
         self._finish(outcome)
 
-    @recorded
     def on_failure(self, reason: str, *, is_stale: bool) -> None:
         """The upstream gave no whole answer."""
         self._line = None
         if is_stale:
             tried = self.tried.pop()
-            tried.endpoint.breaker(tried.target.model).leave()
-            self._ask(tried.release, tried.target, tried.endpoint)
+            tried.candidate.breaker.leave()
+            self._ask(tried.candidate, self._worker.now())
         else:
             self._fail(reason, 0)
+
+    def crash(self) -> None:
+        """A bug of ours ended it."""
+        if not self._is_over:
+            self._intake = None
+            self._refuse(RondelError("Something broke inside the gateway; its log says what."))
 
     # How it goes on
 
@@ -316,7 +258,7 @@ class Exchange:
         now = self._worker.now()
         tried = self.tried[-1]
         tried.end(now, reason)
-        breaker = tried.endpoint.breaker(tried.target.model)
+        breaker = tried.candidate.breaker
         if status == 429:
             breaker.leave()
             if self._retry_after:
@@ -330,15 +272,15 @@ class Exchange:
                 self._finish(self._intake.end(f"The upstream {reason}."))
             return
         may_retry = is_retried(status) or self._refused is not None
-        if not may_retry or len(self.tried) >= self.admitted.route.attempts or not self._worker.retries.take():
+        if not may_retry or len(self.tried) >= self.way.route.attempts or not self._worker.retries.take():
             self._give_up()
             return
-        wait = 0.0 if len(self.tried) < len(self._candidates) else self._pause_s()
-        left = self.admitted.route.timeouts.total_s - (now - self.asked.began.monotonic)
+        wait = 0.0 if len(self.tried) < len(self.lane.candidates) else self._pause_s()
+        left = self.way.route.timeouts.total_s - (now - self.asked.began)
         if wait > min(left, _LONGEST_WAIT_S):
             self._give_up()
         elif wait > 0:
-            self._timer = self._worker.loop.call_later(wait + _TIMER_S, self._try)
+            self._timer = self._worker.loop.call_later(wait + _TIMER_S, self._try_again)
         else:
             self._try()
 
@@ -348,8 +290,8 @@ class Exchange:
     def _give_up(self) -> None:
         """The last try's failure is the answer: the upstream's own error where that is the caller's business."""
         tried, status = self.tried[-1], self._status
-        name = tried.endpoint.connection.name
-        body = bytes(self._error_body)
+        name = tried.candidate.endpoint.connection.name
+        body = self._error_body
         if self._refused is not None:
             self._finish(self._refused._replace(is_refused=True))
         elif status in OUR_FAULT_STATUS:
@@ -376,7 +318,7 @@ class Exchange:
         tried = self.tried[-1]
         if not tried.ended:
             tried.end(self._worker.now(), "")
-            tried.endpoint.breaker(tried.target.model).succeed()
+            tried.candidate.breaker.succeed()
         self.verdicts += outcome.verdicts
         if outcome.is_refused:
             body = error_data(outcome.error, kind="guardrail_refused", code="guardrail_refused")
@@ -387,12 +329,6 @@ class Exchange:
 
     def _refuse(self, error: RondelError, *, retry_after_s: float | None = None) -> None:
         self._close(Result(error.status, error.code, error.message), error_answer(error, retry_after_s=retry_after_s))
-
-    def crash(self) -> None:
-        """A bug of ours ended it."""
-        if not self._is_over:
-            self._intake = None
-            self._refuse(RondelError("Something broke inside the gateway; its log says what."))
 
     def stop(self) -> None:
         """The worker ends before the answer does: the caller is told, and the record written."""
@@ -411,7 +347,7 @@ class Exchange:
         if self.tried and not self.tried[-1].ended:
             tried = self.tried[-1]
             tried.end(self._worker.now(), "the caller hung up")
-            tried.endpoint.breaker(tried.target.model).leave()
+            tried.candidate.breaker.leave()
         self._reply = Nobody()
         self._close(Result(_CALLER_GONE, "caller_gone", "The caller hung up.", outcome), None)
 
@@ -419,10 +355,10 @@ class Exchange:
         """Give up what has taken too long; called a few times a second."""
         if self._is_over or self._line is None:
             return
-        limits = self.admitted.route.timeouts
+        limits = self.way.route.timeouts
         waited = now - self._last_byte
         reason = ""
-        if now - self.asked.began.monotonic > limits.total_s:
+        if now - self.asked.began > limits.total_s:
             reason = f"gave no whole answer in time ({limits.total_s:g} s)"
         elif isinstance(self._line, Dial) and not self._line.is_connected:
             reason = f"took no connection in time ({limits.connect_s:g} s)" if waited > limits.connect_s else ""
@@ -456,8 +392,8 @@ class Exchange:
             line.abandon()
 
     def _headers(self) -> bytes:
-        release = self.tried[-1].release if self.tried else self.admitted.release
-        return self._worker.headers(self.asked, release.told)
+        release = self.tried[-1].candidate.release if self.tried else self.lane.release
+        return answer_headers(self.asked, release.told)
 
     def _close(self, result: Result, answer: Answer | None) -> None:
         """Settle, write the record, and then hand over the last byte."""
@@ -468,32 +404,35 @@ class Exchange:
             self._timer.cancel()
         self._drop_line()
         self._worker.exchanges.discard(self)
-        record = record_of(self, result, self._worker)
-        if self.admitted.stage is not ArmStage.SHADOW:
+        worker = self._worker
+        record = record_of(self, result, worker)
+        if self._ticket is not NOTHING:
             is_unused = record.tokens is None and result.status >= 300
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
-            self.admitted.meter.settle(self.admitted.reservation, used, 0 if is_unused else record.cost_nano)
-        headers = self._headers()
-        reply = self._reply
+            self.way.meter.settle(self._ticket, used, 0 if is_unused else record.cost_nano, worker.now())
+        self._last = Last(result, answer)
+        worker.spool.add(record, self._hand_over)
+
+    def _hand_over(self) -> None:
+        """The record is written: the last byte may go."""
+        result, answer = self._last
+        reply, outcome = self._reply, result.outcome
         if answer is not None and not self._is_begun:
-            whole = answer._replace(headers=headers + answer.headers)
-            self._worker.spool.add(record, lambda: reply.answer(whole))
+            reply.answer(answer._replace(headers=self._headers() + answer.headers))
         elif self._is_begun:
-            rest = result.outcome.data if result.outcome else event_of(_broken(result))
-            self._worker.spool.add(record, lambda: reply.end(rest))
-        elif self.is_stream and isinstance(self._intake, Relay):
-            data = result.outcome.data if result.outcome else b""
-            self._worker.spool.add(record, lambda: _whole_stream(reply, data, headers))
+            reply.end(outcome.data if outcome else event_of(_broken(result)))
+        elif self.is_stream and isinstance(self._intake, Relay):  # a stream of which nothing could go on before its end
+            reply.begin(200, EVENT_STREAM, self._headers())
+            reply.end(outcome.data if outcome else b"")
         else:
-            body = result.outcome.data if result.outcome else b""
-            self._worker.spool.add(record, lambda: reply.answer(Answer(200, body, JSON, headers)))
+            reply.answer(Answer(200, outcome.data if outcome else b"", JSON, self._headers()))
+
+
+def answer_headers(asked: Asked, release_id: str) -> bytes:
+    """What every answer tells in its headers."""
+    ids = f"x-request-id: {asked.request_id}\r\nx-rondel-trace-id: {asked.trace_id}\r\n"
+    return f"{ids}x-rondel-release: {release_id}\r\n".encode()
 
 
 def _broken(result: Result) -> bytes:
     return error_data(result.error_message, kind=error_type(result.status), code=result.error_type)
-
-
-def _whole_stream(reply: Reply, data: bytes, headers: bytes) -> None:
-    """A stream of which nothing could go on before its end."""
-    reply.begin(200, EVENT_STREAM, headers)
-    reply.end(data)

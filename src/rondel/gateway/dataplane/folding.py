@@ -38,6 +38,10 @@ class Folded(NamedTuple):
     damaged: int
 
 
+EMPTY = Folded(b"", "", "", "", b"", is_done=False, is_finished=False, error=b"", damaged=0)
+"""Where nothing came."""
+
+
 def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
     """The answer of a stream, given the data of its events in order."""
     answer: dict[str, Any] = {}
@@ -59,8 +63,7 @@ def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
             error = _encode(chunk["error"])
             continue
         _add(answer, choices, chunk)
-    told = Folded(b"", "", "", "", b"", is_done=is_done, is_finished=False, error=error, damaged=damaged)
-    return _folded(answer, choices, operation, told)
+    return _folded(answer, choices, operation, EMPTY._replace(is_done=is_done, error=error, damaged=damaged))
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -1,16 +1,15 @@
 """What is not for a model goes to the server, byte for byte and with back-pressure both ways."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from rondel.gateway.dataplane.caller import Caller, Request
+from rondel.gateway.dataplane.ports import Relayed
+from rondel.gateway.dataplane.request import Request
 from rondel.gateway.dataplane.wire import Answer, chunk, error_data, retry_after
-
-if TYPE_CHECKING:
-    from rondel.gateway.dataplane.worker import Worker
+from rondel.gateway.dataplane.worker import Worker
 
 BUFFER_LIMIT = 256 * 1024
 CONNECT_S = 2.0
@@ -60,7 +59,7 @@ def unavailable(request: Request) -> Answer:
 class Forward(asyncio.Protocol):
     """One request on its way to the server's Unix socket, and its answer on the way back."""
 
-    def __init__(self, worker: "Worker", caller: Caller, request: Request) -> None:
+    def __init__(self, worker: Worker, caller: Relayed, request: Request) -> None:
         self._worker, self._caller, self._request = worker, caller, request
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)

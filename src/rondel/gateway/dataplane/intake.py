@@ -41,6 +41,8 @@ class Intake(Protocol):
     """Takes an answer's body as it comes."""
 
     has_text: bool
+    refused: bytes
+    """A stream's first event, when that is an error: nothing was passed on yet."""
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes; give what may go to the caller now."""
@@ -65,7 +67,6 @@ class Relay:
         self._done = b""
         self.has_text = False
         self.refused = b""
-        """The stream's first event, when that is an error: nothing was passed on yet."""
 
     def feed(self, data: bytes) -> bytes:
         """What may go on."""
@@ -155,6 +156,7 @@ class Gather:
         self._parts: list[bytes] = []
         self._size = 0
         self.has_text = False
+        self.refused = b""
 
     def feed(self, data: bytes) -> bytes:
         """Nothing goes on before the end."""

@@ -4,11 +4,10 @@ Each worker gives out its own part of a limit: the limit divided by the number o
 out more than there is, and a key whose requests happen to meet one worker alone gets less than its due.
 """
 
-import msgspec
+from typing import NamedTuple
 
 from rondel.errors import LimitReached
 from rondel.gateway.models import Limits
-from rondel.gateway.rules import Estimate
 
 _MINUTE_S = 60.0
 
@@ -43,10 +42,15 @@ class Bucket:
         self._level -= amount
 
 
-class Reservation(msgspec.Struct, frozen=True):
-    """What was taken for one request, to be settled once."""
+class Ticket(NamedTuple):
+    """What was taken for one request, to be settled once: tokens, and nano-USD."""
 
-    estimate: Estimate
+    tokens: int
+    nano: int
+
+
+NOTHING = Ticket(0, 0)
+"""What a request without a limit takes."""
 
 
 class Meter:
@@ -86,7 +90,7 @@ class Meter:
             self._tokens = self._bucket(limits.tokens_per_minute, now, workers)
         self._limits, self._workers = limits, workers
 
-    def admit(self, estimate: Estimate, now: float) -> Reservation:
+    def admit(self, user: str, tokens: int, nano: int, now: float) -> Ticket:  # noqa: ARG002  limits of users follow
         """Take from the buckets and reserve the money. Nothing can come between: it is one step of one thread.
 
         Raises:
@@ -94,28 +98,27 @@ class Meter:
         """
         if self._requests and (wait := self._requests.wait_s(1, now)):
             raise Limited(f"The key's limit of {self._limits.requests_per_minute} requests a minute is reached.", wait)
-        if self._tokens and (wait := self._tokens.wait_s(estimate.tokens, now)):
+        if self._tokens and (wait := self._tokens.wait_s(tokens, now)):
             raise Limited(f"The key's limit of {self._limits.tokens_per_minute} tokens a minute is reached.", wait)
         if self._limits.budget_nano is not None:
             share = (self._limits.budget_nano - self._limits.spent_nano) / self._workers
-            if self._spent + self._reserved + estimate.nano > share:
+            if self._spent + self._reserved + nano > share:
                 raise LimitReached(
                     "The key's budget is used up.", hint="Ask for a higher budget, or wait for the next window."
                 )
         if self._requests:
             self._requests.take(1)
         if self._tokens:
-            self._tokens.take(estimate.tokens)
-        self._reserved += estimate.nano
-        return Reservation(estimate)
+            self._tokens.take(tokens)
+        self._reserved += nano
+        return Ticket(tokens, nano)
 
-    def settle(self, reservation: Reservation, tokens: int | None, nano: int | None) -> None:
+    def settle(self, ticket: Ticket, tokens: int | None, nano: int | None, now: float) -> None:  # noqa: ARG002
         """Put what was really used in the place of the guess; None keeps the guess."""
-        estimate = reservation.estimate
-        self._reserved -= estimate.nano
-        self._spent += estimate.nano if nano is None else nano
+        self._reserved -= ticket.nano
+        self._spent += ticket.nano if nano is None else nano
         if self._tokens and tokens is not None:
-            self._tokens.take(tokens - estimate.tokens)
+            self._tokens.take(tokens - ticket.tokens)
 
     def _bucket(self, limit: int | None, now: float, workers: int | None = None) -> Bucket | None:
         return None if limit is None else Bucket(limit / (workers or self._workers), now)

@@ -21,6 +21,7 @@ import uvloop
 from rondel.clock import SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.dataplane.caller import Caller
+from rondel.gateway.dataplane.reception import Reception
 from rondel.gateway.dataplane.snapshots import Snapshots
 from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
@@ -78,7 +79,8 @@ async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: 
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
     made = listen(host, port)
-    server = await loop.create_server(lambda: Caller(worker), sock=made)
+    reception = Reception(worker)
+    server = await loop.create_server(lambda: Caller(reception), sock=made)
     worker.sweep()
     gc.freeze()  # what lives as long as the process is not looked at again
     gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind: look for some seldom

@@ -1,19 +1,17 @@
 """What is written down of a request."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from rondel.gateway.dataplane.asking import Asked
+from rondel.gateway.dataplane.folding import EMPTY, Folded
 from rondel.gateway.dataplane.intake import Outcome
-from rondel.gateway.dataplane.upstream import Endpoint
-from rondel.gateway.models import Capture, ReleaseCall, Target
+from rondel.gateway.dataplane.ways import Candidate, Lane, Way
+from rondel.gateway.dataplane.worker import Worker
+from rondel.gateway.models import Capture, Fields
 from rondel.gateway.rules import BYTES_PER_TOKEN, assemble, cost_nano, is_captured
-from rondel.telemetry.records import ArmStage, Attempt, GatewayRecord, TokenCounts
-
-if TYPE_CHECKING:
-    from rondel.gateway.dataplane.exchange import Exchange
-    from rondel.gateway.dataplane.worker import Worker
+from rondel.telemetry.records import Attempt, GatewayRecord, GuardVerdict, TokenCounts
 
 
 class Result(NamedTuple):
@@ -28,9 +26,7 @@ class Result(NamedTuple):
 class Tried(msgspec.Struct):
     """One try at one target; times are monotonic seconds, 0 for what has not happened."""
 
-    release: ReleaseCall
-    target: Target
-    endpoint: Endpoint
+    candidate: Candidate
     started: float
     first_byte: float = 0.0
     ended: float = 0.0
@@ -42,77 +38,120 @@ class Tried(msgspec.Struct):
         self.ended, self.error = now, error
 
 
-def record_of(exchange: "Exchange", result: Result, worker: "Worker") -> GatewayRecord:
+class Told(Protocol):
+    """What a record tells of a request."""
+
+    asked: Asked
+    way: Way
+    lane: Lane
+    tried: list[Tried]
+    request_id: str
+    span_id: str
+    pair_id: str
+    is_shadow: bool
+    is_stream: bool
+    changed: Fields | None
+    sent_body: bytes
+    first_token: float | None
+    verdicts: tuple[GuardVerdict, ...]
+
+
+def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
     """The record of a request that went to its end."""
-    asked, admitted, began = exchange.asked, exchange.admitted, exchange.asked.began
-    tried = exchange.tried[-1] if exchange.tried else None
-    outcome = result.outcome
-    release = tried.release if tried else admitted.release
-    failed = result.status >= 400 or bool(result.error_type)
-    route = admitted.route
-    is_kept = is_captured(route.capture, route.capture_share, asked.request_id, failed=failed)
-    request_body = asked.body if exchange.fields is asked.fields else assemble(exchange.fields)
-    answer_body = outcome.folded.body if outcome else b""
-    payloads = [request_body, exchange.sent_body, answer_body] if is_kept else [b"", b"", b""]
-    kept = [body if len(body) <= route.capture_limit else b"" for body in payloads]
-    tokens = _tokens(exchange, tried, outcome)
-    price = tried.target.price if tried else None
+    asked, route, outcome = told.asked, told.way.route, result.outcome
+    key, head, unit = asked.entry.key, asked.head, asked.unit
+    folded = EMPTY if outcome is None else outcome.folded
+    status = result.status
+    release, target, provider, tokens, price = told.lane.release, None, "", None, None
+    if told.tried:
+        candidate = told.tried[-1].candidate
+        release, target, price = candidate.release, candidate.target, candidate.target.price
+        provider = candidate.endpoint.connection.provider
+        tokens = None if outcome is None else _tokens(told, candidate, folded)
+    kept = _NO_PAYLOADS
+    if route.capture is not Capture.NONE:
+        failed = status >= 400 or bool(result.error_type)
+        if is_captured(route.capture, route.capture_share, asked.request_id, failed=failed):
+            kept = _payloads(told, folded.body, route.capture_limit)
+    # By position, in the order of the record's fields: by name it would take ten times as long.
     return GatewayRecord(
-        request_id=exchange.request_id,
-        trace_id=asked.trace_id,
-        span_id=exchange.span_id,
-        parent_span_id=asked.span_id if admitted.stage is ArmStage.SHADOW else asked.parent_span_id,
-        trace_flags=asked.trace_flags,
-        project_id=asked.key.project_id,
-        environment=asked.key.environment,
-        started_ns=began.wall_ns,
-        ended_ns=began.at(worker.now()),
-        response_id=(outcome.folded.id if outcome else "") or exchange.request_id,
-        key_id=asked.key.id,
-        route=route.name,
-        stage=admitted.stage,
-        release_id=release.told,
-        release_digest=release.digest,
-        pair_id=exchange.pair_id,
-        unit=asked.unit.value,
-        unit_kind=asked.unit.kind,
-        operation=asked.operation.value,
-        provider=tried.endpoint.connection.provider if tried else "",
-        model_requested=asked.name,
-        model_served=(outcome.folded.model if outcome else "") or (tried.target.model if tried else ""),
-        is_stream=exchange.is_stream,
-        status=result.status,
-        error_type=result.error_type,
-        error_message=result.error_message,
-        first_token_ns=began.at(exchange.first_token) if exchange.first_token is not None else None,
-        finish_reason=outcome.folded.finish_reason if outcome else "",
-        attempts=tuple(_attempt(each, asked) for each in exchange.tried),
-        usage=outcome.folded.usage if outcome else b"",
-        tokens=tokens,
-        cost_nano=cost_nano(price, tokens),
-        price_version=price.version if price else "",
-        session=asked.session,
-        user=asked.user,
-        tags=asked.tags,
-        metadata=bytes(asked.fields.get("metadata", b"")),
-        prompt_name=release.prompt_name,
-        prompt_version=release.prompt_version,
-        guardrails=tuple(exchange.verdicts),
-        truncated=outcome.is_truncated if outcome else False,
-        captured=is_kept,
-        clipped=kept != payloads,
-        request_bytes=len(asked.body),
-        answer_bytes=len(answer_body),
-        request_body=kept[0],
-        sent_body=kept[1],
-        answer_body=kept[2],
-        worker=worker.number,
+        told.request_id,
+        asked.trace_id,
+        told.span_id,
+        key.project_id,
+        key.environment,
+        asked.began_ns,
+        asked.at(worker.now()),
+        asked.span_id if told.is_shadow else asked.parent_span_id,
+        asked.trace_flags,
+        folded.id or told.request_id,
+        key.id,
+        route.name,
+        told.lane.stage,
+        release.told,
+        release.digest,
+        told.pair_id,
+        unit.value,
+        unit.kind,
+        asked.operation.value,
+        provider,
+        head.model,
+        folded.model or (target.model if target else ""),
+        told.is_stream,
+        status,
+        result.error_type,
+        result.error_message,
+        None if told.first_token is None else asked.at(told.first_token),
+        folded.finish_reason,
+        tuple([_attempt(each, asked) for each in told.tried]),
+        folded.usage,
+        tokens,
+        cost_nano(price, tokens),
+        price.version if price else "",
+        asked.session,
+        asked.user,
+        asked.entry.tags,
+        bytes(asked.fields.get("metadata", b"")) if head.metadata else b"",
+        release.prompt_name,
+        release.prompt_version,
+        told.verdicts,
+        outcome is not None and outcome.is_truncated,
+        kept.is_kept,
+        kept.is_clipped,
+        len(asked.body),
+        len(folded.body),
+        kept.request,
+        kept.sent,
+        kept.answer,
+        worker.number,
     )
+
+
+class _Payloads(NamedTuple):
+    is_kept: bool
+    is_clipped: bool
+    request: bytes
+    sent: bytes
+    answer: bytes
+
+
+_NO_PAYLOADS = _Payloads(is_kept=False, is_clipped=False, request=b"", sent=b"", answer=b"")
+
+
+def _payloads(told: Told, answer: bytes, limit: int) -> _Payloads:
+    """What of a request is kept: each payload up to `limit` bytes, else nothing of it."""
+    request = told.asked.body if told.changed is None else assemble(told.changed)
+    sent = told.sent_body
+    is_clipped = len(request) > limit or len(sent) > limit or len(answer) > limit
+    if is_clipped:
+        request, sent, answer = [body if len(body) <= limit else b"" for body in (request, sent, answer)]
+    return _Payloads(is_kept=True, is_clipped=is_clipped, request=request, sent=sent, answer=answer)
 
 
 def record_of_refusal(asked: Asked, result: Result, worker: "Worker") -> GatewayRecord:
     """The record of a request that was refused before it went anywhere."""
-    route = asked.route
+    route = asked.way.route if asked.way else None
+    key = asked.entry.key
     limit = route.capture_limit if route else 0
     is_kept = route is not None and route.capture is not Capture.NONE and len(asked.body) <= limit
     return GatewayRecord(
@@ -121,24 +160,24 @@ def record_of_refusal(asked: Asked, result: Result, worker: "Worker") -> Gateway
         span_id=asked.span_id,
         parent_span_id=asked.parent_span_id,
         trace_flags=asked.trace_flags,
-        project_id=asked.key.project_id,
-        environment=asked.key.environment,
-        started_ns=asked.began.wall_ns,
-        ended_ns=asked.began.at(worker.now()),
+        project_id=key.project_id,
+        environment=key.environment,
+        started_ns=asked.began_ns,
+        ended_ns=asked.at(worker.now()),
         response_id=asked.request_id,
-        key_id=asked.key.id,
+        key_id=key.id,
         route=route.name if route else "",
         operation=asked.operation.value,
         unit=asked.unit.value,
         unit_kind=asked.unit.kind,
-        model_requested=asked.name,
+        model_requested=asked.head.model,
         is_stream=asked.head.is_stream,
         status=result.status,
         error_type=result.error_type,
         error_message=result.error_message,
         session=asked.session,
         user=asked.user,
-        tags=asked.tags,
+        tags=asked.entry.tags,
         captured=is_kept,
         request_bytes=len(asked.body),
         request_body=asked.body if is_kept else b"",
@@ -147,29 +186,30 @@ def record_of_refusal(asked: Asked, result: Result, worker: "Worker") -> Gateway
 
 
 def _attempt(tried: Tried, asked: Asked) -> Attempt:
-    began = asked.began
+    candidate = tried.candidate
+    connection = candidate.endpoint.connection
     return Attempt(
-        connection=tried.endpoint.connection.name,
-        provider=tried.endpoint.connection.provider,
-        model=tried.target.model,
-        release_id=tried.release.told,
-        started_ns=began.at(tried.started),
-        ended_ns=began.at(tried.ended or tried.started),
-        first_byte_ns=began.at(tried.first_byte) if tried.first_byte else None,
-        status=tried.status,
-        error=tried.error,
+        connection.name,
+        connection.provider,
+        candidate.target.model,
+        candidate.release.told,
+        asked.at(tried.started),
+        asked.at(tried.ended or tried.started),
+        asked.at(tried.first_byte) if tried.first_byte else None,
+        tried.status,
+        tried.error,
     )
 
 
-def _tokens(exchange: "Exchange", tried: Tried | None, outcome: Outcome | None) -> TokenCounts | None:
+def _tokens(told: Told, candidate: Candidate, folded: Folded) -> TokenCounts | None:
     """As reported; guessed from the bytes when text came and no usage; None when nothing came."""
-    if tried is None or outcome is None or not outcome.folded.body:
+    if not folded.body:
         return None
-    if outcome.folded.usage and (reported := tried.endpoint.provider.usage(outcome.folded.usage)) is not None:
+    if folded.usage and (reported := candidate.endpoint.provider.usage(folded.usage)) is not None:
         return reported
     return TokenCounts(
-        input_uncached=len(exchange.sent_body or exchange.asked.body) // BYTES_PER_TOKEN,
-        output_text=len(_text(outcome.folded.body)) // BYTES_PER_TOKEN,
+        input_uncached=len(told.sent_body or told.asked.body) // BYTES_PER_TOKEN,
+        output_text=len(_text(folded.body)) // BYTES_PER_TOKEN,
         estimated=True,
     )
 

@@ -3,14 +3,18 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 import httptools
+import structlog
 
 from rondel.gateway.dataplane.breaking import Breaker
+from rondel.gateway.dataplane.ports import Listener
 from rondel.gateway.models import Connection
 from rondel.gateway.ports import Call, Provider
 from rondel.gateway.rules import Address
+
+log = structlog.get_logger()
 
 IDLE_S = 30.0
 OLDEST_S = 300.0
@@ -18,39 +22,23 @@ OLDEST_S = 300.0
 HEAD_LIMIT = 64 * 1024
 
 
-class Listener(Protocol):
-    """Whoever waits for an answer."""
-
-    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        """Status and headers, names in lower case."""
-        ...
-
-    def on_data(self, data: bytes) -> None:
-        """A piece of the body."""
-        ...
-
-    def on_end(self) -> None:
-        """The answer is whole."""
-        ...
-
-    def on_failure(self, reason: str, *, is_stale: bool) -> None:
-        """There will be no whole answer. `is_stale`: a kept connection had gone, before anything came back."""
-        ...
-
-
 class Line(asyncio.Protocol):
-    """One connection to an endpoint."""
+    """One connection to an endpoint.
+
+    The parser only notes what it finds; the listener hears of it after each piece, where a bug of ours can be caught.
+    """
 
     def __init__(self, endpoint: "Endpoint") -> None:
         self._endpoint = endpoint
         self._listener: Listener | None = None
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
+        self._content_type = self._retry_after = b""
         self._status = 0
         self._head_size = 0
-        self._is_reused = self._is_whole = self._keeps_alive = False
+        self._is_told = self._is_whole = self._has_length = False
+        self._is_reused = self._is_paused = self._keeps_alive = False
         self.made_at = self.idle_since = 0.0
 
     @property
@@ -65,21 +53,22 @@ class Line(asyncio.Protocol):
     def send(self, listener: Listener, request: bytes) -> None:
         """Ask; the answer goes to `listener`."""
         self._listener = listener
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers, self._parts = {}, []
+        self._content_type = self._retry_after = b""
         self._status = self._head_size = 0
-        self._is_whole = False
+        self._is_told = self._is_whole = self._has_length = False
         if self._transport:
             self._transport.write(request)
 
     def pause(self) -> None:
         """Read no more for now: the caller is slower."""
         if self._transport and self._listener:
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
         if self._transport and self._listener:
+            self._is_paused = False
             self._transport.resume_reading()
 
     def abandon(self) -> None:
@@ -90,7 +79,8 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._listener is None:
+        listener = self._listener
+        if listener is None:
             self.abandon()
             return
         if not self._status:
@@ -100,23 +90,20 @@ class Line(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"answered with something that is not HTTP: {error}")
             return
-        if not self._status and self._head_size > HEAD_LIMIT:
-            self._fail(f"answered with a head of more than {HEAD_LIMIT:,} bytes")
+        if not self._status:
+            if self._head_size > HEAD_LIMIT:
+                self._fail(f"answered with a head of more than {HEAD_LIMIT:,} bytes")
             return
-        if self._parts:
-            self._deliver()
-        if self._is_whole:
-            self._finish()
+        _take(listener, self._tell)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone: the end of an answer without a length, else a failure."""
         listener = self._listener
         if listener is None:
             return
-        has_length = b"content-length" in self._headers or b"transfer-encoding" in self._headers
-        if self._status and exc is None and not has_length:
+        if self._status and exc is None and not self._has_length:
             self._listener = None
-            listener.on_end()
+            _take(listener, listener.on_end)
             return
         began = self._status or self._head_size
         self._fail(
@@ -126,51 +113,80 @@ class Line(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser found a header."""
-        self._headers[name.lower()] = value
+        size = len(name)
+        if size == 12:
+            if name.lower() == b"content-type":
+                self._content_type = value
+        elif size in _SIZES:
+            name = name.lower()
+            if name == b"retry-after":
+                self._retry_after = value
+            elif name in {b"content-length", b"transfer-encoding"}:
+                self._has_length = True
 
     def on_headers_complete(self) -> None:
         """The parser found the end of the head."""
         status = self._parser.get_status_code()
-        if status < 200:
-            self._headers = {}
-            return
-        self._status = status
-        if self._listener is not None:
-            self._listener.on_head(status, self._headers)
+        if self._is_whole:
+            self._keeps_alive = False  # bytes that nobody asked for
+        elif status >= 200:
+            self._status = status
+        else:
+            self._content_type = self._retry_after = b""
+            self._has_length = False
 
     def on_body(self, body: bytes) -> None:
         """The parser found a piece of the body."""
-        self._parts.append(body)
+        if not self._is_whole:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """The parser found the end of the answer."""
-        if self._status:
+        if self._status and not self._is_whole:
             self._is_whole = True
             self._keeps_alive = self._parser.should_keep_alive()
 
-    def _deliver(self) -> None:
-        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts = []
-        if self._listener is not None:
-            self._listener.on_data(body)
-
-    def _finish(self) -> None:
-        listener, self._listener = self._listener, None
-        if self._transport and listener is not None:
-            self._transport.resume_reading()
+    def _tell(self) -> None:
+        """Hand on what the parser found."""
+        listener = self._listener
+        if not self._is_told and listener is not None:
+            self._is_told = True
+            listener.on_head(self._status, self._content_type, self._retry_after)
+            listener = self._listener
+        parts = self._parts
+        if parts and listener is not None:
+            self._parts = []
+            listener.on_data(parts[0] if len(parts) == 1 else b"".join(parts))
+            listener = self._listener
+        if self._is_whole and listener is not None and self._transport is not None:
+            self._listener = None
+            if self._is_paused:
+                self._is_paused = False
+                self._transport.resume_reading()
             if self._keeps_alive:
                 self._is_reused = True
                 self._endpoint.keep(self)
             else:
                 self._transport.close()
-        if listener is not None:
             listener.on_end()
 
     def _fail(self, reason: str, *, is_stale: bool = False) -> None:
         listener = self._listener
         self.abandon()
         if listener is not None:
-            listener.on_failure(reason, is_stale=is_stale)
+            _take(listener, lambda: listener.on_failure(reason, is_stale=is_stale))
+
+
+_SIZES = frozenset({len("retry-after"), len("content-length"), len("transfer-encoding")})
+
+
+def _take(listener: Listener, step: Callable[[], None]) -> None:
+    """An edge: whatever a step raises is a bug; it is logged, and the caller gets a 500 instead of silence."""
+    try:
+        step()
+    except Exception:
+        log.exception("a request failed inside the gateway")
+        listener.crash()
 
 
 class Dial:
@@ -210,7 +226,8 @@ class Dial:
         except (OSError, ssl.SSLError) as error:
             listener, self._listener = self._listener, None
             if listener is not None:
-                listener.on_failure(f"cannot be reached: {error.strerror or error}", is_stale=False)
+                reason = f"cannot be reached: {error.strerror or error}"
+                _take(listener, lambda: listener.on_failure(reason, is_stale=False))
             return
         if self._listener is None:
             line.abandon()
@@ -241,14 +258,14 @@ class Endpoint:
         """The health of one model here."""
         return self.breakers.get(model) or self.breakers.setdefault(model, Breaker())
 
-    def framed(self, call: Call, body: bytes, traceparent: bytes) -> bytes:
-        """The whole request."""
+    def head(self, call: Call) -> bytes:
+        """The request's head but for the lines that are each request's own."""
         path = self.provider.path(call)
         head = self._heads.get(path)
         if head is None:
             target = f"{self.address.path}{path}"
             head = self._heads[path] = f"POST {target} HTTP/1.1\r\n".encode("latin-1") + self._static
-        return b"%btraceparent: %b\r\ncontent-length: %d\r\n\r\n%b" % (head, traceparent, len(body), body)
+        return head
 
     def send(self, listener: Listener, request: bytes) -> Line | Dial:
         """Ask on a kept line, or on a new one."""

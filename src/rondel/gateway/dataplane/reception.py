@@ -1,0 +1,161 @@
+"""Where requests are received: those for a model are admitted and begun, others answered here or sent on."""
+
+import msgspec
+
+from rondel.errors import NotFound, RondelError, Unavailable
+from rondel.gateway.dataplane.asking import Asked, Entry, bearer, enter, named_headers, read
+from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
+from rondel.gateway.dataplane.forward import is_internal
+from rondel.gateway.dataplane.limits import NOTHING, Limited
+from rondel.gateway.dataplane.ports import Handler, Reply
+from rondel.gateway.dataplane.recording import Result, record_of_refusal
+from rondel.gateway.dataplane.ways import Taken, Ways
+from rondel.gateway.dataplane.wire import Answer, error_answer
+from rondel.gateway.dataplane.worker import Worker
+from rondel.gateway.models import Operation
+from rondel.gateway.rules import estimate
+from rondel.ids import chance
+
+SHADOW_LIMIT = 64
+"""Shadows under way in one worker; beyond that a request gets none."""
+
+_LOCAL = frozenset({b"/livez", b"/readyz", b"/metrics"})
+_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+_NO_SNAPSHOT = "The gateway has no snapshot yet: the server has to be up once. Try again in 2 s."
+_encode = msgspec.json.Encoder().encode
+
+
+class Reception:
+    """What one worker does with a request whose head and body are there."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self._begun: list[tuple[Exchange, Taken]] = []
+        self._requests = self._refused = self._shadows_shed = 0
+
+    # Requests for a model
+
+    def enter(self, headers: list[tuple[bytes, bytes]]) -> Entry:
+        """Who asks.
+
+        Raises:
+            Unauthorized: the key is not known.
+            Unavailable: nobody is known yet.
+        """
+        if (plan := self.worker.plan) is None:
+            raise Unavailable(_NO_SNAPSHOT)
+        return enter(plan, headers, self.worker.now_ns())
+
+    def ask(
+        self, reply: Reply, headers: list[tuple[bytes, bytes]], operation: Operation, body: bytes
+    ) -> Handler | None:
+        """Admit a request and begin it, or refuse it."""
+        self._requests += 1
+        try:
+            if (ways := self.worker.ways) is None:
+                raise Unavailable(_NO_SNAPSHOT)
+            entry = enter(ways.plan, headers, self.worker.now_ns())
+        except RondelError as error:
+            self._refused += 1
+            reply.answer(error_answer(error, retry_after_s=2.0 if isinstance(error, Unavailable) else None))
+            return None
+        return self._admit(reply, ways, entry, operation, body)
+
+    def _admit(self, reply: Reply, ways: Ways, entry: Entry, operation: Operation, body: bytes) -> Handler | None:
+        worker = self.worker
+        worker.retries.earn()
+        now, span = worker.now(), chance(8).hex()
+        trace = entry.parent.trace_id if entry.parent else chance(16).hex()
+        flags = entry.parent.flags if entry.parent else 1
+        asked = Asked(entry, operation, body, worker.now_ns(), now, worker.series.new(), trace, span, flags)
+        try:
+            way = read(asked, ways)
+            taken = way.take(asked.unit.value, asked.request_id)
+            guess = estimate(len(body), asked.head.max_tokens, taken.lane.price)
+            ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, now)
+        except RondelError as error:
+            self._refuse(reply, asked, error)
+            return None
+        pair_id = asked.request_id if taken.shadows else ""
+        exchange = Exchange(worker, asked, way, taken.lane, ticket, reply, pair_id)
+        # Not at once: what came in one turn of the loop goes on together, with fewer writes and fewer looks for events.
+        if not self._begun:
+            worker.loop.call_soon(self._begin)
+        self._begun.append((exchange, taken))
+        return exchange
+
+    def _begin(self) -> None:
+        begun, self._begun = self._begun, []
+        for exchange, taken in begun:
+            exchange.start()
+            if taken.shadows:
+                self._copy(exchange, taken)
+
+    def _copy(self, live: Exchange, taken: Taken) -> None:
+        """Send the shadows their copies, as far as there is room."""
+        room = SHADOW_LIMIT - sum(isinstance(one, Exchange) and one.is_shadow for one in self.worker.exchanges)
+        for lane in taken.shadows[: max(room, 0)]:
+            Exchange(self.worker, live.asked, live.way, lane, NOTHING, Nobody(), live.request_id).start()
+        self._shadows_shed += max(len(taken.shadows) - max(room, 0), 0)
+
+    def _refuse(self, reply: Reply, asked: Asked, error: RondelError) -> None:
+        self._refused += 1
+        code = "model_not_found" if isinstance(error, NotFound) else ""
+        retry_after_s = error.wait_s if isinstance(error, Limited) else None
+        answer = error_answer(error, code=code, retry_after_s=retry_after_s)
+        answer = answer._replace(headers=answer_headers(asked, "") + answer.headers)
+        record = record_of_refusal(asked, Result(error.status, code or error.code, error.message), self.worker)
+        self.worker.spool.add(record, lambda: reply.answer(answer))
+
+    # Other requests
+
+    def is_local(self, path: bytes) -> bool:
+        """Whether the worker answers it by itself."""
+        return path in _LOCAL or path == b"/v1/models" or path.startswith(b"/v1/models/") or is_internal(path)
+
+    def local_answer(self, path: bytes, headers: list[tuple[bytes, bytes]]) -> Answer | None:
+        """The answer to a request that needs no model; None when it does."""
+        if path == b"/livez":
+            return Answer(200, b'{"status":"ok"}')
+        if path == b"/readyz":
+            is_ready = self.worker.plan is not None and not self.worker.is_draining
+            return Answer(200, b'{"status":"ready"}') if is_ready else Answer(503, b'{"status":"not ready"}')
+        if path == b"/metrics":
+            return Answer(200, self._metrics(), _TEXT)
+        if path.startswith(b"/v1/models"):
+            try:
+                return self._models(path, headers)
+            except RondelError as error:
+                return error_answer(error)
+        return None
+
+    def _models(self, path: bytes, headers: list[tuple[bytes, bytes]]) -> Answer:
+        plan = self.worker.plan
+        if plan is None:
+            raise Unavailable(_NO_SNAPSHOT)
+        key = plan.key(bearer(named_headers(headers)), self.worker.now_ns())
+        names = plan.route_names(key)
+        models = {name: {"id": name, "object": "model", "created": 0, "owned_by": "rondel"} for name in names}
+        wanted = path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1")
+        if not wanted:
+            return Answer(200, _encode({"object": "list", "data": list(models.values())}))
+        plan.find(key, wanted)
+        return Answer(
+            200, _encode(models.get(wanted) or {"id": wanted, "object": "model", "created": 0, "owned_by": "rondel"})
+        )
+
+    def _metrics(self) -> bytes:
+        """Prometheus' text format; the figures are of this worker alone."""
+        worker = self.worker
+        figures = {
+            "rondel_gateway_requests_total": self._requests,
+            "rondel_gateway_refused_total": self._refused,
+            "rondel_gateway_records_written_total": worker.spool.written,
+            "rondel_gateway_records_lost_total": worker.spool.lost,
+            "rondel_gateway_shadows_shed_total": self._shadows_shed,
+            "rondel_gateway_requests_open": len(worker.exchanges),
+            "rondel_gateway_connections_open": len(worker.callers),
+            "rondel_gateway_snapshot_version": worker.plan.version if worker.plan else 0,
+        }
+        lines = [f'{name}{{worker="{worker.number}"}} {value}\n' for name, value in figures.items()]
+        return "".join(lines).encode()

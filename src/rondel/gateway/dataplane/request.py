@@ -1,0 +1,30 @@
+"""A request as it stands on the wire."""
+
+from rondel.gateway.dataplane.wire import Answer
+from rondel.gateway.models import Operation
+
+OPERATIONS = {
+    f"/v1/{operation.value}".encode(): operation
+    for operation in (Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING)
+}
+
+
+class Request:
+    """One HTTP request; what most never set stands here once, on the class."""
+
+    method = target = path = b""
+    size = 0
+    content_length: int | None = None
+    is_chunked = is_complete = is_expecting = is_old = False
+    keeps_alive = True
+    refusal: Answer | None = None
+    operation: Operation | None = None
+    """What it asks of a model, if it does."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+
+    def whole_body(self) -> bytes:
+        """The body, once it is complete."""
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
