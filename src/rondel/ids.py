@@ -11,7 +11,7 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHIFTS = range(120, -1, -10)
 
 
-SMALL: Final = 16
+SMALL: Final = 24
 """Bytes of chance that an id takes at most; what takes more is a secret, and asks the system for itself."""
 _POOL: Final[list[bytes]] = []
 os.register_at_fork(after_in_child=_POOL.clear)
@@ -44,14 +44,14 @@ class Series:
     Unique as `Ids` makes them unless one millisecond sees more than 2^20 of them. Not for several threads.
     """
 
-    def __init__(self, prefix: str, clock: Clock, entropy: Callable[[int], bytes] = chance) -> None:
-        self._prefix, self._now_ns, self._entropy = f"{prefix}_", clock.now_ns, entropy
+    def __init__(self, prefix: str, entropy: Callable[[int], bytes] = chance) -> None:
+        self._prefix, self._entropy = f"{prefix}_", entropy
         self._ms = self._count = 0
         self._begin = ""
 
-    def new(self) -> str:
-        """The next one."""
-        ms = self._now_ns() // 1_000_000
+    def new(self, now_ns: int) -> str:
+        """The next one, at `now_ns` nanoseconds since the epoch."""
+        ms = now_ns // 1_000_000
         if ms != self._ms:
             self._ms, self._count = ms, 0
             self._begin = self._prefix + ulid(ms, self._entropy(10))[:-4]

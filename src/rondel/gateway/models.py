@@ -34,7 +34,7 @@ class Operation(StrEnum):
     GENERATE = "generateContent"
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What routing needs of a request. `wants_usage` says that a stream's last chunk shall tell its usage."""
 
     model: str

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from rondel.gateway.models import Fields, Head, Operation
 from rondel.plugins import Plugins
 from rondel.telemetry.records import TokenCounts
@@ -24,7 +26,7 @@ class Capability(StrEnum):
     """Every request is signed over its bytes: see `Signing`."""
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One request to be encoded. `original` are the caller's bytes when no field was changed.
 
     `operation` is one of the provider's `operations`: then `fields` are in that operation's own dialect; or it is

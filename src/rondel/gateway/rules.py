@@ -48,7 +48,7 @@ def bucket(salt: str, unit: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-class Unit(NamedTuple):
+class Unit(msgspec.Struct, frozen=True, gc=False):
     """What sticky assignment goes by: a session, else a user, else the single request."""
 
     kind: str
@@ -352,7 +352,7 @@ def cost_nano(price: ModelPrice | None, tokens: TokenCounts | None) -> int | Non
     )
 
 
-class Estimate(NamedTuple):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """What is reserved before a request: an upper guess of its tokens and of its cost in nano-USD."""
 
     tokens: int

@@ -9,7 +9,9 @@ import httptools
 import structlog
 
 from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
+from rondel.gateway.dataplane.asking import Entry
 from rondel.gateway.dataplane.forward import Forward
+from rondel.gateway.dataplane.heads import locate
 from rondel.gateway.dataplane.ports import Handler, Uploading
 from rondel.gateway.dataplane.reception import Reception
 from rondel.gateway.dataplane.request import OPERATIONS, Request
@@ -39,6 +41,11 @@ class Caller(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._parsing = Request()
+        self._parsing.is_complete = True  # nothing has begun
+        self._first = b""
+        self._missing = 0
+        """Bytes that are to come of a request whose head was known."""
+        self._entry: Entry | None = None
         self._current: Request | None = None
         self._waiting: deque[Request] = deque()
         self._handler: Handler | None = None
@@ -80,6 +87,13 @@ class Caller(asyncio.Protocol):
         """Bytes came."""
         if self._is_lingering or self._transport is None:
             return
+        if self._missing:
+            self._take_in(data)
+            return
+        if self._current is None and self._parsing.is_complete and not self._waiting:
+            if self._recognise(data):
+                return
+            self._first = data
         self._since = self._worker.now() if not self._is_in_head else self._since
         try:
             self._parser.feed_data(data)
@@ -97,6 +111,43 @@ class Caller(asyncio.Protocol):
             self._head_size += len(data)
             if self._head_size > HEAD_LIMIT:
                 self._refuse_now(_head_too_large())
+
+    # Heads that came before
+
+    def _recognise(self, data: bytes) -> bool:
+        """Take a request whose head is known, whole or with its body to come; False when it has to be parsed."""
+        place = locate(data)
+        if place is None or place.length > self._worker.body_limit:
+            return False
+        known = self._worker.heads.find(place.key, self._worker.now_ns())
+        missing = place.length + place.body - len(data)
+        if known is None or missing < 0:
+            return False
+        if not missing:
+            self._current = known.whole
+            self._handler = self._reception.admit(self, known.entry, known.operation, data[place.body :])
+            return True
+        self._current = request = Request()
+        request.method, request.path, request.operation = b"POST", known.whole.path, known.operation
+        request.content_length, request.parts = place.length, [data[place.body :]]
+        self._missing, self._entry = missing, known.entry
+        self._since = self._worker.now()
+        return True
+
+    def _take_in(self, data: bytes) -> None:
+        """A piece of the body of a request whose head is known."""
+        request, entry = self._current, self._entry
+        if request is None or entry is None or request.operation is None:
+            return
+        self._since = self._worker.now()
+        piece, rest = data[: self._missing], data[self._missing :]
+        self._missing -= len(piece)
+        request.parts.append(piece)
+        if not self._missing:
+            request.is_complete, self._entry = True, None
+            self._handler = self._reception.admit(self, entry, request.operation, request.whole_body())
+            if rest:
+                self.data_received(rest)
 
     # The parser's findings
 
@@ -219,7 +270,7 @@ class Caller(asyncio.Protocol):
         if operation is None:
             self.answer(error_answer(NotFound(f"There is nothing at {request.path.decode('latin-1')!r}.")))
             return
-        self._handler = self._reception.ask(self, request.headers, operation, request.whole_body())
+        self._handler = self._reception.ask(self, request, operation, self._first)
 
     def _refuse_now(self, answer: Answer) -> None:
         """What came cannot be read on."""

@@ -8,9 +8,9 @@ shadows.
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
 from rondel.gateway.dataplane.asking import Asked
@@ -54,13 +54,6 @@ class Nobody:
         """Nothing."""
 
 
-class Last(NamedTuple):
-    """What is still owed to the caller once the record is written."""
-
-    result: Result
-    answer: Answer | None
-
-
 class Exchange:
     """One request with one release (and its fallbacks); the listener of each of its tries in turn.
 
@@ -81,7 +74,8 @@ class Exchange:
     _retry_after: float | None = None
     _timer: asyncio.TimerHandle | None = None
     _is_late = _is_begun = _is_over = _is_paused = False
-    _last: Last
+    _result: Result
+    _answer: Answer | None = None
 
     def __init__(
         self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
@@ -95,7 +89,7 @@ class Exchange:
         self.is_stream = asked.head.is_stream and not self.is_shadow
         self.span_id, self.request_id = asked.span_id, asked.request_id
         if self.is_shadow:
-            self.span_id, self.request_id = worker.ids.span_id(), worker.series.new()
+            self.span_id, self.request_id = worker.ids.span_id(), worker.series.new(worker.now_ns())
 
     # The tries
 
@@ -293,7 +287,7 @@ class Exchange:
         name = tried.candidate.endpoint.connection.name
         body = self._error_body
         if self._refused is not None:
-            self._finish(self._refused._replace(is_refused=True))
+            self._finish(replace(self._refused, is_refused=True))
         elif status in OUR_FAULT_STATUS:
             self._refuse(
                 UpstreamFailed(f"Connection {name!r} was refused by its provider (status {status}): check its secret.")
@@ -410,15 +404,15 @@ class Exchange:
             is_unused = record.tokens is None and result.status >= 300
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
             self.way.meter.settle(self._ticket, used, 0 if is_unused else record.cost_nano, worker.now())
-        self._last = Last(result, answer)
+        self._result, self._answer = result, answer
         worker.spool.add(record, self._hand_over)
 
     def _hand_over(self) -> None:
         """The record is written: the last byte may go."""
-        result, answer = self._last
+        result, answer = self._result, self._answer
         reply, outcome = self._reply, result.outcome
         if answer is not None and not self._is_begun:
-            reply.answer(answer._replace(headers=self._headers() + answer.headers))
+            reply.answer(replace(answer, headers=self._headers() + answer.headers))
         elif self._is_begun:
             reply.end(outcome.data if outcome else event_of(_broken(result)))
         elif self.is_stream and isinstance(self._intake, Relay):  # a stream of which nothing could go on before its end

@@ -5,9 +5,10 @@ counts. What exists in streams only is left out.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import msgspec
+from msgspec.structs import replace
 
 from rondel.gateway.dialects.events import DONE
 from rondel.gateway.models import Operation
@@ -20,7 +21,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Folded(NamedTuple):
+class Folded(msgspec.Struct, frozen=True, gc=False):
     """One answer and what is told of it. `body` is empty when there was no piece.
 
     `is_done` says that `[DONE]` came, `is_finished` that every choice has a finish reason; `error` is the JSON of an
@@ -63,7 +64,8 @@ def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
             error = _encode(chunk["error"])
             continue
         _add(answer, choices, chunk)
-    return _folded(answer, choices, operation, EMPTY._replace(is_done=is_done, error=error, damaged=damaged))
+    told = replace(EMPTY, is_done=is_done, error=error, damaged=damaged)
+    return _folded(answer, choices, operation, told)
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
@@ -152,7 +154,8 @@ def _folded(answer: dict[str, Any], choices: dict[int, dict[str, Any]], operatio
         answer["choices"] = ordered
     usage = answer.get("usage")
     reasons = [choice.get("finish_reason") for choice in ordered]
-    return told._replace(
+    return replace(
+        told,
         body=_encode(answer),
         id=_text(answer.get("id")),
         model=_text(answer.get("model")),

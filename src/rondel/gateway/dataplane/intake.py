@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from rondel.gateway.dataplane.folding import Folded, fold
 from rondel.gateway.dataplane.guarding import StreamGuard, check_answer
@@ -22,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 _BROKEN = "The upstream ended its answer before it was whole."
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The end of an answer. `data` is what is still to be sent: the last events of a stream, or the whole body.
 
     `error` says why it is no good answer; then a gathered one may be asked for again.
@@ -194,7 +195,7 @@ class Gather:
         checked = check_answer(self._guards, folded.body)
         return Outcome(
             checked.value,
-            folded._replace(body=checked.value),
+            replace(folded, body=checked.value),
             checked.refusal,
             verdicts=tuple(checked.verdicts),
             is_refused=bool(checked.refusal) and not checked.is_retried,

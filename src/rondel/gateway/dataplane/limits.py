@@ -4,7 +4,7 @@ Each worker gives out its own part of a limit: the limit divided by the number o
 out more than there is, and a key whose requests happen to meet one worker alone gets less than its due.
 """
 
-from typing import NamedTuple
+import msgspec
 
 from rondel.errors import LimitReached
 from rondel.gateway.models import Limits
@@ -42,7 +42,7 @@ class Bucket:
         self._level -= amount
 
 
-class Ticket(NamedTuple):
+class Ticket(msgspec.Struct, frozen=True, gc=False):
     """What was taken for one request, to be settled once: tokens, and nano-USD."""
 
     tokens: int

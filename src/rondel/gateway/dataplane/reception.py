@@ -1,6 +1,7 @@
 """Where requests are received: those for a model are admitted and begun, others answered here or sent on."""
 
 import msgspec
+from msgspec.structs import replace
 
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.dataplane.asking import Asked, Entry, bearer, enter, named_headers, read
@@ -9,7 +10,8 @@ from rondel.gateway.dataplane.forward import is_internal
 from rondel.gateway.dataplane.limits import NOTHING, Limited
 from rondel.gateway.dataplane.ports import Handler, Reply
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
-from rondel.gateway.dataplane.ways import Taken, Ways
+from rondel.gateway.dataplane.request import Request
+from rondel.gateway.dataplane.ways import Taken
 from rondel.gateway.dataplane.wire import Answer, error_answer
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.models import Operation
@@ -35,40 +37,36 @@ class Reception:
 
     # Requests for a model
 
-    def enter(self, headers: list[tuple[bytes, bytes]]) -> Entry:
-        """Who asks.
-
-        Raises:
-            Unauthorized: the key is not known.
-            Unavailable: nobody is known yet.
-        """
-        if (plan := self.worker.plan) is None:
-            raise Unavailable(_NO_SNAPSHOT)
-        return enter(plan, headers, self.worker.now_ns())
-
-    def ask(
-        self, reply: Reply, headers: list[tuple[bytes, bytes]], operation: Operation, body: bytes
-    ) -> Handler | None:
-        """Admit a request and begin it, or refuse it."""
-        self._requests += 1
+    def ask(self, reply: Reply, request: Request, operation: Operation, first: bytes) -> Handler | None:
+        """Admit a request and begin it, or refuse it; `first` are the bytes with which it began."""
         try:
             if (ways := self.worker.ways) is None:
                 raise Unavailable(_NO_SNAPSHOT)
-            entry = enter(ways.plan, headers, self.worker.now_ns())
+            entry = enter(ways.plan, request.headers, self.worker.now_ns())
         except RondelError as error:
+            self._requests += 1
             self._refused += 1
             reply.answer(error_answer(error, retry_after_s=2.0 if isinstance(error, Unavailable) else None))
             return None
-        return self._admit(reply, ways, entry, operation, body)
+        self.worker.heads.learn(first, request, operation, entry)
+        return self.admit(reply, entry, operation, request.whole_body())
 
-    def _admit(self, reply: Reply, ways: Ways, entry: Entry, operation: Operation, body: bytes) -> Handler | None:
+    def admit(self, reply: Reply, entry: Entry, operation: Operation, body: bytes) -> Handler | None:
+        """Begin a request of somebody who is known, or refuse it."""
+        self._requests += 1
         worker = self.worker
         worker.retries.earn()
-        now, span = worker.now(), chance(8).hex()
-        trace = entry.parent.trace_id if entry.parent else chance(16).hex()
-        flags = entry.parent.flags if entry.parent else 1
-        asked = Asked(entry, operation, body, worker.now_ns(), now, worker.series.new(), trace, span, flags)
+        now, now_ns = worker.now(), worker.now_ns()
+        parent = entry.parent
+        if parent is None:
+            ids = chance(24).hex()
+            asked = Asked(entry, operation, body, now_ns, now, worker.series.new(now_ns), ids[:32], ids[32:])
+        else:
+            request_id, span_id = worker.series.new(now_ns), chance(8).hex()
+            asked = Asked(entry, operation, body, now_ns, now, request_id, parent.trace_id, span_id, parent.flags)
         try:
+            if (ways := worker.ways) is None:
+                raise Unavailable(_NO_SNAPSHOT)
             way = read(asked, ways)
             taken = way.take(asked.unit.value, asked.request_id)
             guess = estimate(len(body), asked.head.max_tokens, taken.lane.price)
@@ -103,7 +101,7 @@ class Reception:
         code = "model_not_found" if isinstance(error, NotFound) else ""
         retry_after_s = error.wait_s if isinstance(error, Limited) else None
         answer = error_answer(error, code=code, retry_after_s=retry_after_s)
-        answer = answer._replace(headers=answer_headers(asked, "") + answer.headers)
+        answer = replace(answer, headers=answer_headers(asked, "") + answer.headers)
         record = record_of_refusal(asked, Result(error.status, code or error.code, error.message), self.worker)
         self.worker.spool.add(record, lambda: reply.answer(answer))
 

@@ -14,7 +14,7 @@ from rondel.gateway.rules import BYTES_PER_TOKEN, assemble, cost_nano, is_captur
 from rondel.telemetry.records import Attempt, GatewayRecord, GuardVerdict, TokenCounts
 
 
-class Result(NamedTuple):
+class Result(msgspec.Struct, frozen=True, gc=False):
     """How a request ended: the status the caller got, and the error if it was one."""
 
     status: int

@@ -1,6 +1,6 @@
 """The bytes in which a request goes to a target."""
 
-from typing import NamedTuple
+import msgspec
 
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.ways import Candidate
@@ -9,7 +9,7 @@ from rondel.gateway.ports import Call
 from rondel.gateway.rules import compose, raw
 
 
-class Sent(NamedTuple):
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """What goes to a target: the whole request, and how its answer is to be read.
 
     `told` is the request's body where the release or a guardrail changed more of it than the model's name.

@@ -10,8 +10,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import structlog
+
 from rondel.ids import Ids
 from rondel.telemetry.records import MAGIC, GatewayRecord, encode, frame
+
+log = structlog.get_logger()
 
 SEGMENT_LIMIT = 16 * 1024 * 1024
 FSYNC_S = 0.1
@@ -52,7 +56,10 @@ class Spool:
         else:
             self.lost += len(frames)
         for call in then:
-            call()
+            try:
+                call()
+            except Exception:
+                log.exception("an answer was not handed over")
 
     def close(self) -> None:
         """Write and sync the rest."""

@@ -1,7 +1,6 @@
 """HTTP/1.1 as bytes: heads of answers, and errors in OpenAI's shape."""
 
 from http import HTTPStatus
-from typing import NamedTuple
 
 import msgspec
 
@@ -23,7 +22,7 @@ EVENT_STREAM = b"text/event-stream; charset=utf-8"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A whole answer that is at hand."""
 
     status: int

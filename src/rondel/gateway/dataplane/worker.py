@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rondel.clock import Clock
 from rondel.gateway.dataplane.breaking import RetryBudget
+from rondel.gateway.dataplane.heads import Heads
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
@@ -51,11 +52,12 @@ class Worker:
         body_limit: int,
     ) -> None:
         self.number, self.loop, self.ids, self.spool = number, loop, ids, spool
-        self.series = Series("req", clock)
+        self.series = Series("req")
         self.now: Callable[[], float] = clock.monotonic
         self.now_ns: Callable[[], int] = clock.now_ns
         self.server_socket, self.body_limit = server_socket, body_limit
         self.ways: Ways | None = None
+        self.heads = Heads()
         self.callers: set[Timed] = set()
         self.exchanges: set[Stoppable] = set()
         self.retries = RetryBudget()
@@ -110,5 +112,5 @@ class Worker:
     def apply(self, snapshot: Snapshot) -> list[str]:
         """Go on with another snapshot: requests under way end with the old one. Returns what does not work in it."""
         plan = Plan(snapshot, secrets=self._secrets, clock=self.now, before=self.plan, spent=self._spent)
-        self.ways = Ways(plan)
+        self.ways, self.heads = Ways(plan), Heads()
         return plan.problems
