@@ -386,8 +386,7 @@ class Exchange:
             line.abandon()
 
     def _headers(self) -> bytes:
-        release = self.tried[-1].candidate.release if self.tried else self.lane.release
-        return answer_headers(self.asked, release.told)
+        return answer_headers(self.asked, self.tried[-1].candidate.told if self.tried else self.lane.told)
 
     def _close(self, result: Result, answer: Answer | None) -> None:
         """Settle, write the record, and then hand over the last byte."""

@@ -11,7 +11,7 @@ from rondel.gateway.dataplane.folding import Folded, fold
 from rondel.gateway.dataplane.guarding import StreamGuard, check_answer
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.wire import error_data
-from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, data_of, event_of
+from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, data_of, event_of, whole_events
 from rondel.gateway.models import Operation
 from rondel.gateway.ports import Chunk, Decoder
 from rondel.telemetry.records import GuardVerdict
@@ -63,6 +63,7 @@ class Relay:
     ) -> None:
         self._operation, self._hides_usage, self._decoder = operation, hides_usage, decoder
         self._guard = StreamGuard(guards) if guards else None
+        self._is_plain = not guards and decoder is None
         self._events = Events()
         self._seen: list[bytes] = []
         self._done = b""
@@ -71,6 +72,9 @@ class Relay:
 
     def feed(self, data: bytes) -> bytes:
         """What may go on."""
+        if self._is_plain and self.has_text and self._is_whole(data):
+            self._seen.append(data)
+            return data
         events = self._events.feed(data) if self._decoder is None else _as_events(self._decoder.feed(data))
         return self._pass(events) if events else b""
 
@@ -81,7 +85,7 @@ class Relay:
         if left.strip() and not failure:
             events.append(left + b"\n\n")
         out = self._pass(events)
-        folded = fold(map(data_of, self._seen), self._operation)
+        folded = self._fold()
         is_truncated = bool(failure) or (not folded.is_done and not folded.is_finished)
         error = failure or (_BROKEN if is_truncated else "")
         verdicts: tuple[GuardVerdict, ...] = ()
@@ -90,7 +94,7 @@ class Relay:
             refusal = self._guard.refusal()
             verdicts = tuple(self._guard.verdicts())
             error = error or refusal
-            folded = fold(map(data_of, self._seen), self._operation)
+            folded = self._fold()
         if folded.error:
             return Outcome(out, folded, "The upstream broke off with an error.", is_truncated=True, verdicts=verdicts)
         if error:
@@ -98,6 +102,15 @@ class Relay:
         else:
             out += self._done or (b"" if folded.is_done else DONE_EVENT)
         return Outcome(out, folded, error, is_truncated, verdicts)
+
+    def _is_whole(self, data: bytes) -> bool:
+        """Whether these are whole events of which none is to be hidden, as nearly all pieces are."""
+        if b"\r" in data or not data.endswith(b"\n\n") or not self._events.is_between:
+            return False
+        return not self._hides_usage or b'"usage"' not in data
+
+    def _fold(self) -> Folded:
+        return fold(map(data_of, whole_events(b"".join(self._seen))), self._operation)
 
     def _pass(self, events: list[bytes]) -> bytes:
         if events and not self._seen and b'"error"' in events[0]:
@@ -149,15 +162,15 @@ _body = msgspec.json.Decoder(_Body)
 class Gather:
     """An answer for a caller who did not ask for a stream; one that comes as a stream is folded."""
 
+    has_text = False
+    refused = b""
+    _size = 0
+
     def __init__(
         self, operation: Operation, *, is_stream: bool, guards: Sequence[Guard], decoder: Decoder | None = None
     ) -> None:
         self._operation, self._is_stream, self._guards, self._decoder = operation, is_stream, guards, decoder
-        self._events = Events()
         self._parts: list[bytes] = []
-        self._size = 0
-        self.has_text = False
-        self.refused = b""
 
     def feed(self, data: bytes) -> bytes:
         """Nothing goes on before the end."""
@@ -167,10 +180,8 @@ class Gather:
         if self._decoder is not None:
             self._parts += map(_encode, self._decoder.feed(data))
         elif self._is_stream:
-            events = self._events.feed(data)
-            self._parts += map(data_of, events)
-            if not self.has_text:
-                self.has_text = any(_HAS_TEXT.search(event) for event in events)
+            self._parts.append(data)
+            self.has_text = self.has_text or _HAS_TEXT.search(data) is not None
         else:
             self._parts.append(data)
         return b""
@@ -180,6 +191,8 @@ class Gather:
         if self._decoder is not None:
             self._parts += map(_encode, self._decoder.end())
         folded = self._fold()
+        if not (failure or self._guards or folded.error or folded.damaged or self._is_stream) and folded.body:
+            return Outcome(folded.body, folded)  # as nearly all are
         if not failure and self._size > ANSWER_LIMIT:
             failure = f"The upstream's answer is longer than {ANSWER_LIMIT:,} bytes."
         if not failure and folded.error:
@@ -202,10 +215,11 @@ class Gather:
         )
 
     def _fold(self) -> Folded:
-        if self._is_stream:
-            left = self._events.end()
-            return fold([*self._parts, data_of(left + b"\n\n")] if left.strip() else self._parts, self._operation)
-        return read_body(b"".join(self._parts))
+        parts = self._parts
+        if self._decoder is not None and self._is_stream:
+            return fold(parts, self._operation)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return fold(map(data_of, whole_events(body)), self._operation) if self._is_stream else read_body(body)
 
 
 def read_body(body: bytes) -> Folded:
@@ -214,16 +228,14 @@ def read_body(body: bytes) -> Folded:
         told = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Folded(b"", "", "", "", b"", is_done=False, is_finished=False, error=b"", damaged=1)
-    usage, error = bytes(told.usage), bytes(told.error)
-    reasons = [choice.finish_reason for choice in told.choices]
-    return Folded(
-        body=body,
-        id=told.id or "",
-        model=told.model or "",
-        finish_reason=reasons[0] or "" if reasons else "",
-        usage=b"" if usage == b"null" else usage,
-        is_done=True,
-        is_finished=all(reasons),
-        error=b"" if error == b"null" else error,
-        damaged=0,
-    )
+    choices = told.choices
+    finish_reason = choices[0].finish_reason or "" if choices else ""
+    is_finished = len(choices) < 2 or all(choice.finish_reason for choice in choices)
+    usage, error = _given(told.usage), _given(told.error)
+    return Folded(body, told.id or "", told.model or "", finish_reason, usage, True, is_finished, error, 0)
+
+
+def _given(value: msgspec.Raw) -> bytes:
+    """The bytes of a value; none where it is null."""
+    data = bytes(value)
+    return b"" if data == b"null" else data

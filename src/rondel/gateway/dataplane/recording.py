@@ -62,12 +62,15 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
     key, head, unit = asked.entry.key, asked.head, asked.unit
     folded = EMPTY if outcome is None else outcome.folded
     status = result.status
-    release, target, provider, tokens, price = told.lane.release, None, "", None, None
-    if told.tried:
-        candidate = told.tried[-1].candidate
-        release, target, price = candidate.release, candidate.target, candidate.target.price
+    lane, tried = told.lane, told.tried
+    release, release_id, model, provider, tokens, price = lane.release, lane.told, "", "", None, None
+    if tried:
+        candidate = tried[-1].candidate
+        target = candidate.target
+        release, release_id, model, price = candidate.release, candidate.told, target.model, target.price
         provider = candidate.endpoint.connection.provider
         tokens = None if outcome is None else _tokens(told, candidate, folded)
+    at = asked.began_ns - int(asked.began * 1e9)  # what the monotonic clock's zero was by the wall's
     kept = _NO_PAYLOADS
     if route.capture is not Capture.NONE:
         failed = status >= 400 or bool(result.error_type)
@@ -81,14 +84,14 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         key.project_id,
         key.environment,
         asked.began_ns,
-        asked.at(worker.now()),
+        at + int(worker.now() * 1e9),
         asked.span_id if told.is_shadow else asked.parent_span_id,
         asked.trace_flags,
         folded.id or told.request_id,
         key.id,
         route.name,
-        told.lane.stage,
-        release.told,
+        lane.stage,
+        release_id,
         release.digest,
         told.pair_id,
         unit.value,
@@ -96,14 +99,14 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         asked.operation.value,
         provider,
         head.model,
-        folded.model or (target.model if target else ""),
+        folded.model or model,
         told.is_stream,
         status,
         result.error_type,
         result.error_message,
-        None if told.first_token is None else asked.at(told.first_token),
+        None if told.first_token is None else at + int(told.first_token * 1e9),
         folded.finish_reason,
-        tuple([_attempt(each, asked) for each in told.tried]),
+        tuple([_attempt(each, at) for each in tried]),
         folded.usage,
         tokens,
         cost_nano(price, tokens),
@@ -185,17 +188,17 @@ def record_of_refusal(asked: Asked, result: Result, worker: "Worker") -> Gateway
     )
 
 
-def _attempt(tried: Tried, asked: Asked) -> Attempt:
-    candidate = tried.candidate
+def _attempt(tried: Tried, at: int) -> Attempt:
+    candidate, started = tried.candidate, at + int(tried.started * 1e9)
     connection = candidate.endpoint.connection
     return Attempt(
         connection.name,
         connection.provider,
         candidate.target.model,
-        candidate.release.told,
-        asked.at(tried.started),
-        asked.at(tried.ended or tried.started),
-        asked.at(tried.first_byte) if tried.first_byte else None,
+        candidate.told,
+        started,
+        at + int(tried.ended * 1e9) if tried.ended else started,
+        at + int(tried.first_byte * 1e9) if tried.first_byte else None,
         tried.status,
         tried.error,
     )

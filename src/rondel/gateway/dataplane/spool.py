@@ -29,7 +29,7 @@ class Spool:
 
     def __init__(self, folder: Path, worker: int, ids: Ids, loop: asyncio.AbstractEventLoop) -> None:
         self._folder, self._worker, self._ids, self._loop = folder, worker, ids, loop
-        self._frames: list[bytes] = []
+        self._records: list[GatewayRecord] = []
         self._then: list[Callable[[], None]] = []
         self._file = -1
         self._size = 0
@@ -40,21 +40,21 @@ class Spool:
 
     def add(self, record: GatewayRecord, then: Callable[[], None]) -> None:
         """Write `record` at the end of this turn of the loop, and then call `then`."""
-        if not self._frames:
+        if not self._records:
             self._loop.call_soon(self.flush)
-        self._frames.append(frame(encode(record)))
+        self._records.append(record)
         self._then.append(then)
 
     def flush(self) -> None:
         """Write what is waiting."""
-        frames, then = self._frames, self._then
-        if not frames:
+        records, then = self._records, self._then
+        if not records:
             return
-        self._frames, self._then = [], []
-        if self._write(b"".join(frames)):
-            self.written += len(frames)
+        self._records, self._then = [], []
+        if self._write(b"".join([frame(encode(record)) for record in records])):
+            self.written += len(records)
         else:
-            self.lost += len(frames)
+            self.lost += len(records)
         for call in then:
             try:
                 call()

@@ -30,6 +30,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     asks_for_usage: bool
     """A stream has to ask for its usage."""
     always_streams: bool
+    told: str
+    """The release as records and answers name it."""
     is_plain: bool
     """Its release changes nothing of a request but the model's name."""
     heads: dict[tuple[Operation, bool], bytes]
@@ -54,6 +56,8 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     """One release on one route: whom it asks in which order, and what is checked on the way."""
 
     release: ReleaseCall
+    told: str
+    """The release as records and answers name it."""
     stage: ArmStage
     candidates: tuple[Candidate, ...]
     problems: tuple[str, ...]
@@ -160,12 +164,15 @@ def make_lane(plan: Plan, route: Route, release: ReleaseCall, stage: ArmStage) -
                 endpoint.breaker(target.model),
                 Capability.USAGE_ON_REQUEST in can,
                 Capability.STREAM_UPSTREAM in can,
+                one.told,
                 not one.messages and not one.parameters,
                 {},
             )
         )
     price = release.targets[0].price
-    return Lane(release, stage, tuple(candidates), tuple(problems) or tuple(plan.problems), guards, refusal, price)
+    return Lane(
+        release, release.told, stage, tuple(candidates), tuple(problems) or tuple(plan.problems), guards, refusal, price
+    )
 
 
 def _targets(plan: Plan, route: Route, release: ReleaseCall, stage: ArmStage) -> Iterator[tuple[ReleaseCall, Target]]:

@@ -43,6 +43,14 @@ class Events:
         return rest
 
 
+def whole_events(stream: bytes) -> list[bytes]:
+    """All events of a whole stream; what follows the last blank line is one too."""
+    events = Events()
+    found = events.feed(stream)
+    left = events.end()
+    return [*found, left + b"\n\n"] if left.strip() else found
+
+
 def data_of(event: bytes) -> bytes:
     """The data of an event: its `data:` lines, joined; empty for a comment."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
