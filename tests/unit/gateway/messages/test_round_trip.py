@@ -22,7 +22,7 @@ _INPUT: st.SearchStrategy[Json] = st.dictionaries(
 
 
 def _object(required: Json, optional: Json | None = None) -> st.SearchStrategy[Json]:
-    return st.fixed_dictionaries(required, optional=optional)
+    return st.fixed_dictionaries(required, optional=optional or {})
 
 
 def _of(kind: str, optional: Json | None = None, **fields: Any) -> st.SearchStrategy[Json]:

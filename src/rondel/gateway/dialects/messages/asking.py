@@ -82,8 +82,8 @@ def ask(fields: Fields, model: str, *, default_max_tokens: int) -> bytes:
         body["metadata"] = {"user_id": user}
     if tier := optional_text(fields, "service_tier", "The request"):
         body["service_tier"] = _tier(tier)
-    may_think = _may_think(conversation.turns, choice_of(fields))
-    body |= _output(fields, lambda effort: asked(effort, model, max_tokens, may_think=may_think))
+    thinks = may_think(conversation.turns, choice_of(fields))
+    body |= _output(fields, lambda effort: asked(effort, model, max_tokens, may_think=thinks))
     return assemble(_as_fields(body))
 
 
@@ -353,7 +353,7 @@ def format_of(fields: Fields) -> Schema | None:
     return Schema(optional_text(told, "name", "response_format"), schema)
 
 
-def _may_think(turns: Sequence[Turn], tool_choice: Mapping[str, object]) -> bool:
+def may_think(turns: Sequence[Turn], tool_choice: Mapping[str, object]) -> bool:
     """Whether thought may be asked for: not where a tool is forced, nor after calls that come without their thoughts.
 
     Source: https://platform.claude.com/docs/en/build-with-claude/extended-thinking (with tool use)
