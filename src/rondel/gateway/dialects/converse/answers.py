@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from rondel.gateway.dialects.converse.frames import Damaged, Frame, Frames
+from rondel.gateway.dialects.extras import ANTHROPIC
 from rondel.gateway.dialects.messages.thoughts import sealed, signed
 from rondel.gateway.dialects.messages.usage import as_chat
 from rondel.gateway.dialects.messages.usage import counts as counts_of_messages
-from rondel.gateway.dialects.messages.values import EXTRA
 from rondel.gateway.ports import Chunk, Problem
 from rondel.gateway.rules import raw
 from rondel.telemetry.records import TokenCounts
@@ -325,7 +325,7 @@ def _chunk(model: str, delta: dict[str, Any]) -> Chunk:
 def _ending(reason: str) -> dict[str, Any]:
     ending: dict[str, Any] = {"index": 0, "finish_reason": _REASONS.get(reason, "stop")}
     if reason in _ANTHROPICS:
-        ending[EXTRA] = {"stop_reason": reason, "stop_sequence": None}
+        ending[ANTHROPIC] = {"stop_reason": reason, "stop_sequence": None}
     return ending
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from rondel.errors import Invalid
+from rondel.gateway.dialects.extras import ANTHROPIC, CACHE
 from rondel.gateway.dialects.messages.asking import (
     Turn,
     choice_of,
@@ -23,17 +24,7 @@ from rondel.gateway.dialects.messages.asking import (
     stops_of,
 )
 from rondel.gateway.dialects.messages.efforts import asked, effort_of
-from rondel.gateway.dialects.messages.values import (
-    CACHE,
-    EXTRA,
-    flag,
-    has,
-    number,
-    object_of,
-    objects,
-    optional_text,
-    text,
-)
+from rondel.gateway.dialects.messages.values import flag, has, number, object_of, objects, optional_text, text
 from rondel.gateway.models import Fields
 from rondel.gateway.rules import raw
 
@@ -55,7 +46,7 @@ _PASSED_OVER = frozenset(
 _TRANSLATED = frozenset(
     {
         *("messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "tools", "tool_choice"),
-        *("parallel_tool_calls", "response_format", "reasoning_effort", "service_tier", EXTRA, _MORE),
+        *("parallel_tool_calls", "response_format", "reasoning_effort", "service_tier", ANTHROPIC, _MORE),
     }
 )
 _TIERS = frozenset({"default", "flex", "priority"})
@@ -181,7 +172,7 @@ def _inference(fields: Fields, default_max_tokens: int | None) -> Built:
 def _effort(fields: Fields, model: str, turns: Sequence[Turn], default_max_tokens: int, more: Built) -> Built:
     """The part of `outputConfig` that says how hard to think; Claude's own field goes into `more`."""
     effort = optional_text(fields, "reasoning_effort", "The request")
-    extra = object_of(fields, EXTRA, "The request")
+    extra = object_of(fields, ANTHROPIC, "The request")
     limit = limit_of(fields)
     told: Mapping[str, object]
     if not is_claude(model):

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from rondel.errors import Invalid
+from rondel.gateway.dialects.extras import ANTHROPIC
 from rondel.gateway.dialects.messages.blocks import Built, blocks_of, put_back, result_of
 from rondel.gateway.dialects.messages.efforts import asked, effort_of
 from rondel.gateway.dialects.messages.thoughts import thoughts_of
 from rondel.gateway.dialects.messages.values import (
-    EXTRA,
     content,
     flag,
     has,
@@ -45,7 +45,7 @@ _TRANSLATED = frozenset(
     {
         *("messages", "model", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice"),
         *("parallel_tool_calls", "response_format", "reasoning_effort", "user", "safety_identifier", "service_tier"),
-        *(EXTRA, "temperature"),
+        *(ANTHROPIC, "temperature"),
     }
 )
 _TIERS = {"auto": "auto", "default": "standard_only"}
@@ -208,7 +208,7 @@ def _answered(message: Fields, where: str) -> list[Built]:
         "c": blocks_of(content(message, where), where),
         "t": [_call(call, where) for call in objects(message, "tool_calls", where)],
     }
-    order = optional_text(object_of(message, EXTRA, where), "order", where)
+    order = optional_text(object_of(message, ANTHROPIC, where), "order", where)
     if sorted(order) != sorted(letter for letter, blocks in kinds.items() for _ in blocks):
         return [block for blocks in kinds.values() for block in blocks]
     return [kinds[letter].pop(0) for letter in order]
@@ -313,7 +313,7 @@ def _output(fields: Fields, ask_for: Callable[[str], dict[str, object]]) -> dict
 
     How such a caller asked for an effort holds while `reasoning_effort` says the same.
     """
-    extra = object_of(fields, EXTRA, "The request")
+    extra = object_of(fields, ANTHROPIC, "The request")
     told = {name: extra.pop(name) for name in ("thinking", "output_config") if name in extra}
     effort = optional_text(fields, "reasoning_effort", "The request")
     built: dict[str, object] = dict(extra)

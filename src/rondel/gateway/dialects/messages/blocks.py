@@ -9,9 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 from rondel.errors import Invalid
+from rondel.gateway.dialects.extras import ANTHROPIC, CACHE
 from rondel.gateway.dialects.messages.values import (
-    CACHE,
-    EXTRA,
     content,
     is_list,
     object_of,
@@ -195,9 +194,9 @@ def result_parts(given: str | list[Fields], tool_use_id: str, where: str) -> tup
         if part["type"] == "text":
             texts.append(part)
         else:
-            extra = part.get(EXTRA)
+            extra = part.get(ANTHROPIC)
             place: Built = {"result": {"tool_use_id": tool_use_id, "at": position}}
-            part[EXTRA] = {**extra, **place} if isinstance(extra, dict) else place
+            part[ANTHROPIC] = {**extra, **place} if isinstance(extra, dict) else place
             others.append(part)
     return plain(texts) if texts else "", others
 

@@ -1,6 +1,6 @@
 """A Messages request, read as OpenAI's chat completions.
 
-What chat has no word for is kept under `anthropic` (see `values.EXTRA`), so that `asking` tells it as it was.
+What chat has no word for is kept under `anthropic` (see `extras.ANTHROPIC`), so that `asking` tells it as it was.
 Source: https://platform.claude.com/docs/en/api/messages/create
 """
 
@@ -11,12 +11,11 @@ from typing import NamedTuple
 import msgspec
 
 from rondel.errors import Invalid
+from rondel.gateway.dialects.extras import ANTHROPIC, CACHE
 from rondel.gateway.dialects.messages.blocks import Built, part_of, parts_of, plain, result_parts
 from rondel.gateway.dialects.messages.efforts import effort_of
 from rondel.gateway.dialects.messages.thoughts import detail_of
 from rondel.gateway.dialects.messages.values import (
-    CACHE,
-    EXTRA,
     content,
     flag,
     has,
@@ -77,7 +76,7 @@ def read(body: bytes) -> Fields:
     if fields.get("stream") == msgspec.Raw(b"true"):
         fields["stream_options"] = {"include_usage": True}
     if extra:
-        fields[EXTRA] = extra
+        fields[ANTHROPIC] = extra
     return {name: value if isinstance(value, msgspec.Raw) else raw(value) for name, value in fields.items()}
 
 
@@ -225,7 +224,7 @@ def _assistant(told: str | list[Fields], where: str) -> Built:
     if calls:
         message["tool_calls"] = calls
     if not _is_usual(kinds):
-        message[EXTRA] = {"order": "".join(kind.letter for kind in kinds)}
+        message[ANTHROPIC] = {"order": "".join(kind.letter for kind in kinds)}
     return message
 
 

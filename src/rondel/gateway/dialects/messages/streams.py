@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from rondel.gateway.dialects.events import Events, data_of
+from rondel.gateway.dialects.extras import ANTHROPIC
 from rondel.gateway.dialects.messages.problems import Error
 from rondel.gateway.dialects.messages.thoughts import sealed, signed
 from rondel.gateway.dialects.messages.usage import as_chat, merged
-from rondel.gateway.dialects.messages.values import EXTRA
 from rondel.gateway.ports import Chunk, Problem
 
 _REASONS = {
@@ -287,7 +287,7 @@ def _ending(told: _Delta | _Message) -> dict[str, Any]:
         return {"finish_reason": None}
     ending: dict[str, Any] = {"finish_reason": _REASONS.get(reason, "stop")}
     if reason not in _PLAIN:
-        ending[EXTRA] = {"stop_reason": reason, "stop_sequence": told.stop_sequence}
+        ending[ANTHROPIC] = {"stop_reason": reason, "stop_sequence": told.stop_sequence}
         if bytes(told.stop_details) != b"null":
-            ending[EXTRA]["stop_details"] = msgspec.json.decode(told.stop_details)
+            ending[ANTHROPIC]["stop_details"] = msgspec.json.decode(told.stop_details)
     return ending

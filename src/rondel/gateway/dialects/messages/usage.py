@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from rondel.gateway.dialects.messages.values import EXTRA
+from rondel.gateway.dialects.extras import ANTHROPIC
 from rondel.gateway.rules import raw, tokens_of
 from rondel.telemetry.records import TokenCounts
 
@@ -95,14 +95,14 @@ def as_chat(reported: bytes) -> dict[str, Any] | None:
         if name not in _COUNTED and value not in (None, {})
     }
     if left:
-        usage[EXTRA] = left
+        usage[ANTHROPIC] = left
     return usage
 
 
 def from_chat(usage: Mapping[str, Any] | None) -> dict[str, Any]:
     """OpenAI's usage as the Messages API tells it; zeros when nothing is known."""
     tokens = (tokens_of(bytes(raw(usage))) if usage else None) or TokenCounts()
-    extra = usage.get(EXTRA) if usage else None
+    extra = usage.get(ANTHROPIC) if usage else None
     told: dict[str, Any] = {
         "input_tokens": tokens.input_uncached + tokens.audio_in,
         "cache_creation_input_tokens": tokens.cache_write,

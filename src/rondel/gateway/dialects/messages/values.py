@@ -6,13 +6,8 @@ from typing import Any, TypeGuard
 import msgspec
 
 from rondel.errors import Invalid
+from rondel.gateway.dialects.extras import ANTHROPIC, CACHE
 from rondel.gateway.models import Fields
-
-CACHE = "cache_control"
-"""Where a prompt's prefix is to be cached. It stands under its own name on parts, messages and tools of either
-dialect."""
-EXTRA = "anthropic"
-"""The field of a chat request, message, part, call or tool that holds what only the Messages API has a word for."""
 
 _text = msgspec.json.Decoder(str)
 _number = msgspec.json.Decoder(float)
@@ -129,16 +124,16 @@ def rest(fields: Mapping[str, msgspec.Raw], known: Iterable[str]) -> Fields:
 
 
 def with_extras(built: dict[str, object], given: Mapping[str, msgspec.Raw], extra: Mapping[str, object]) -> None:
-    """Put what chat has no word for beside what it has: the cache mark, and the rest under `EXTRA`."""
+    """Put what chat has no word for beside what it has: the cache mark, and the rest under `extras.ANTHROPIC`."""
     if has(given, CACHE):
         built[CACHE] = given[CACHE]
     if extra:
-        built[EXTRA] = dict(extra)
+        built[ANTHROPIC] = dict(extra)
 
 
 def without_extras(given: Mapping[str, msgspec.Raw], where: str) -> dict[str, object]:
-    """The beginning of what is to be built for the Messages API: the cache mark, and what stands under `EXTRA`."""
-    built: dict[str, object] = dict(object_of(given, EXTRA, where))
+    """The beginning of what is built for the Messages API: the cache mark, and what stands under `extras.ANTHROPIC`."""
+    built: dict[str, object] = dict(object_of(given, ANTHROPIC, where))
     if has(given, CACHE):
         built[CACHE] = given[CACHE]
     return built

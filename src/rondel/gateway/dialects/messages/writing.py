@@ -155,7 +155,7 @@ class MessagesWriter:
         except msgspec.ValidationError:
             return b""
         out: list[bytes] = []
-        if not self._has_begun:
+        if not self._has_begun and told.choices:  # what has none tells of filters or usage, and may name no answer
             self._begin(told, out)
         self._usage = told.usage or self._usage
         for choice in told.choices or []:
