@@ -30,7 +30,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """One request to be encoded. `original` are the caller's bytes when no field was changed.
 
     `operation` is one of the provider's `operations`: then `fields` are in that operation's own dialect; or it is
-    `Operation.CHAT`, and they are in OpenAI's.
+    `Operation.CHAT`, and they are in OpenAI's. `is_translated` says that they were read from another dialect, and may
+    hold `dialects.extras` beside OpenAI's own.
     """
 
     operation: Operation
@@ -38,6 +39,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     fields: Fields
     is_stream: bool
     original: bytes | None = None
+    is_translated: bool = False
 
 
 class Problem(NamedTuple):

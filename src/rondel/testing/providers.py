@@ -12,8 +12,17 @@ from rondel.gateway.rules import parse_address, raw
 FIELDS = {
     "model": raw("route"),
     "messages": raw([{"role": "user", "content": "hi"}]),
-    "temperature": msgspec.Raw(b"1.50"),
+    "temperature": msgspec.Raw(b"0.50"),
 }
+GARBAGE = (
+    b"",
+    b"<html>Bad gateway</html>",
+    b"\x00\xff\xfe" * 9,
+    b"{}",
+    b"[" * 50_000,
+    b'data: {"error"\n\ndata: 5\n\n',
+)
+"""What comes from where no such server is."""
 
 
 class ProviderContract:
@@ -47,10 +56,28 @@ class ProviderContract:
     def test_what_it_does_not_translate_keeps_its_bytes(self, provider: Provider) -> None:
         call = Call(Operation.CHAT, "m", FIELDS, is_stream=False)
         if provider.decoder(call) is None:
-            assert b'"temperature":1.50' in provider.encode(call)
+            assert b'"temperature":0.50' in provider.encode(call)
             original = b'{ "model":"m" }'
             same = Call(Operation.CHAT, "m", {"model": raw("m")}, is_stream=False, original=original)
             assert provider.encode(same) == original
+
+    def test_what_is_asked_in_its_own_dialect_keeps_its_bytes(self, provider: Provider) -> None:
+        original = b'{ "model":"m" }'
+        for operation in provider.operations:
+            call = Call(operation, "m", {"model": raw("m")}, is_stream=False, original=original)
+            assert provider.encode(call) == original
+
+    @pytest.mark.parametrize("is_stream", [True, False])
+    @pytest.mark.parametrize("garbage", GARBAGE)
+    def test_garbage_is_no_finished_answer(self, provider: Provider, garbage: bytes, is_stream: bool) -> None:
+        decoder = provider.decoder(Call(Operation.CHAT, "m", FIELDS, is_stream=is_stream))
+        if decoder is not None:
+            chunks = [*decoder.feed(garbage[:7]), *decoder.feed(garbage[7:]), *decoder.end()]
+            assert not any(choice.get("finish_reason") for chunk in chunks for choice in chunk["choices"])
+
+    @pytest.mark.parametrize("garbage", GARBAGE)
+    def test_garbage_is_no_error_of_its(self, provider: Provider, garbage: bytes) -> None:
+        assert provider.problem(500, garbage) is None
 
     def test_its_capabilities_are_known(self, provider: Provider) -> None:
         assert set(provider.capabilities) <= set(Capability)

@@ -120,6 +120,10 @@ def test_events_are_cut_where_they_end_however_they_come(texts: list[bytes], dat
         (b"data:a\r\n\r\n", b"a"),
         (b": ping\n\n", b""),
         (b"event: x\ndata: a\nid: 1\n\n", b"a"),
+        (b"event: x\ndata: a\n\n", b"a"),
+        (b"event: x\ndata: a\rid: 1\n\n", b"a"),
+        (b"event: x\n: a\n\n", b""),
+        (b"event: data: a\ndata:b\n\n", b"b"),
         (b"data: a\ndata: b\n\n", b"a\nb"),
     ],
 )

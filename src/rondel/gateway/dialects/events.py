@@ -55,6 +55,10 @@ def data_of(event: bytes) -> bytes:
     """The data of an event: its `data:` lines, joined; empty for a comment."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
         return event[6:-2]
+    if event.startswith(b"event: ") and event.count(b"\n") == 3 and event.endswith(b"\n\n") and b"\r" not in event:
+        begin = event.find(b"\n") + 1
+        if event.startswith(b"data: ", begin):
+            return event[begin + 6 : -2]
     lines = [line[5:].removeprefix(b" ") for line in re.split(rb"\r\n|\n|\r", event) if line.startswith(b"data:")]
     return b"\n".join(lines)
 

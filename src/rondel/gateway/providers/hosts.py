@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rondel.gateway.dialects.extras import CACHE, DETAILS, THOUGHTS
 from rondel.gateway.ports import Capability
 from rondel.gateway.providers.openai import OpenAICompatible
 
@@ -13,6 +14,7 @@ class DeepSeek(OpenAICompatible):
     """Source: https://api-docs.deepseek.com"""
 
     base_url: str = "https://api.deepseek.com/v1"
+    extras: frozenset[str] = frozenset({THOUGHTS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,7 @@ class Groq(OpenAICompatible):
     """Source: https://console.groq.com/docs/openai"""
 
     base_url: str = "https://api.groq.com/openai/v1"
+    limit_field: str = "max_completion_tokens"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ class LlamaCpp(OpenAICompatible):
 
     base_url: str = "http://127.0.0.1:8080/v1"
     capabilities: frozenset[Capability] = _STREAMS
+    extras: frozenset[str] = frozenset({THOUGHTS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,7 @@ class OpenRouter(OpenAICompatible):
     """Source: https://openrouter.ai/docs/api-reference/overview"""
 
     base_url: str = "https://openrouter.ai/api/v1"
+    extras: frozenset[str] = frozenset({CACHE, DETAILS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,7 @@ class SGLang(OpenAICompatible):
     """Source: https://docs.sglang.ai/basic_usage/openai_api_completions.html"""
 
     base_url: str = "http://127.0.0.1:30000/v1"
+    extras: frozenset[str] = frozenset({THOUGHTS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,7 @@ class VLLM(OpenAICompatible):
     """Source: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"""
 
     base_url: str = "http://127.0.0.1:8000/v1"
+    extras: frozenset[str] = frozenset({THOUGHTS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +92,4 @@ class XAI(OpenAICompatible):
     """Source: https://docs.x.ai/docs/api-reference"""
 
     base_url: str = "https://api.x.ai/v1"
+    limit_field: str = "max_completion_tokens"

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from rondel.gateway.models import Operation
+from rondel.gateway.dialects.extras import EXTRAS, short_user, without
+from rondel.gateway.models import Fields, Operation
 from rondel.gateway.ports import Call, Capability, Decoder, Problem
 from rondel.gateway.rules import assemble, raw, tokens_of
 from rondel.telemetry.records import TokenCounts
 
 _OPERATIONS = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING})
+
+_LIMIT = "max_completion_tokens"
+_STREAM_OPTIONS = "stream_options"
 
 
 class _Error(msgspec.Struct):
@@ -30,7 +34,9 @@ _body = msgspec.json.Decoder(_Body).decode
 class OpenAICompatible:
     """Any OpenAI-compatible server. A host with its own facts is a subclass that sets defaults, and nothing else.
 
-    `key_header` and `key_prefix` say how the key travels. Source: https://platform.openai.com/docs/api-reference
+    `key_header` and `key_prefix` say how the key travels. Requests that come from another dialect are told only the
+    `extras` that it takes, and their limit by the name `limit_field`.
+    Source: https://platform.openai.com/docs/api-reference
     """
 
     base_url: str = ""
@@ -38,6 +44,8 @@ class OpenAICompatible:
     key_prefix: str = "Bearer "
     capabilities: frozenset[Capability] = frozenset({Capability.USAGE_ON_REQUEST})
     operations: frozenset[Operation] = _OPERATIONS
+    extras: frozenset[str] = frozenset()
+    limit_field: str = "max_tokens"
 
     def path(self, call: Call) -> str:
         """`/chat/completions` and its like."""
@@ -53,7 +61,15 @@ class OpenAICompatible:
         model = raw(call.model)
         if call.original is not None and bytes(call.fields.get("model", b"")) == bytes(model):
             return call.original
-        return assemble({**call.fields, "model": model})
+        fields = self._told(call.fields) if call.is_translated else call.fields
+        return assemble({**fields, "model": model})
+
+    def _told(self, given: Fields) -> Fields:
+        """A translated request's fields as this server takes them."""
+        fields = short_user(without(given, EXTRAS - self.extras))
+        if Capability.USAGE_ON_REQUEST not in self.capabilities:
+            fields = {name: value for name, value in fields.items() if name != _STREAM_OPTIONS}
+        return {self.limit_field if name == _LIMIT else name: value for name, value in fields.items()}
 
     def decoder(self, call: Call) -> Decoder | None:  # noqa: ARG002  the port's other implementations translate
         """None: nothing is to be translated."""
@@ -79,3 +95,4 @@ class OpenAI(OpenAICompatible):
     """OpenAI itself."""
 
     base_url: str = "https://api.openai.com/v1"
+    limit_field: str = _LIMIT

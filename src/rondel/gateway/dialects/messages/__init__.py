@@ -1,0 +1,1 @@
+"""Anthropic's Messages API, both ways: callers who speak it, and servers who do."""

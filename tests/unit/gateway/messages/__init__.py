@@ -1,0 +1,1 @@
+"""The Messages API both ways, held against the official client."""
