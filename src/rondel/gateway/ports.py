@@ -12,6 +12,11 @@ from rondel.telemetry.records import TokenCounts
 Chunk = dict[str, Any]
 """One JSON object of OpenAI's chat completions: a chunk of a stream, or a whole answer."""
 
+ASIDE = "rondel_aside"
+"""The field into which `Dialect.read` puts what its dialect says beyond OpenAI's, by the name of whose it is: a
+provider of that dialect reads it, and no other sends it. Where it stands, messages may carry `reasoning_details` and
+`images`, which are for the model that made them."""
+
 
 class Capability(StrEnum):
     """What a kind of server does; the gateway reads this and never asks what it is."""
@@ -28,7 +33,7 @@ class Call(NamedTuple):
     """One request to be encoded. `original` are the caller's bytes when no field was changed.
 
     `operation` is one of the provider's `operations`: then `fields` are in that operation's own dialect; or it is
-    `Operation.CHAT`, and they are in OpenAI's.
+    `Operation.CHAT`, and they are in OpenAI's. `is_array` is that of `Head`, for a call in the server's own dialect.
     """
 
     operation: Operation
@@ -36,15 +41,17 @@ class Call(NamedTuple):
     fields: Fields
     is_stream: bool
     original: bytes | None = None
+    is_array: bool = False
 
 
 class Problem(NamedTuple):
-    """An error as OpenAI tells one."""
+    """An error as OpenAI tells one. `retry_after_s` is for servers that tell it in the body and in no header."""
 
     message: str
     type: str = ""
     code: str | None = None
     param: str | None = None
+    retry_after_s: float | None = None
 
 
 class Decoder(Protocol):
@@ -88,8 +95,8 @@ class Provider(Protocol):
 
     @property
     def operations(self) -> frozenset[Operation]:
-        """What it serves in the operation's own dialect: a caller's bytes pass to it untouched. Everything else is
-        asked of it as `Operation.CHAT`."""
+        """What it serves in the operation's own dialect: a caller's bytes pass to it untouched, unless it has a decoder
+        for the operation, as for `Operation.EMBEDDING`. Everything else is asked of it as `Operation.CHAT`."""
         ...
 
     def path(self, call: Call) -> str:
@@ -109,7 +116,10 @@ class Provider(Protocol):
         ...
 
     def decoder(self, call: Call) -> Decoder | None:
-        """A reader of one answer; None when the answer is in OpenAI's chat dialect (or is an embedding's)."""
+        """A reader of one answer; None when the answer is in OpenAI's chat dialect (or is an embedding's).
+
+        For `Operation.EMBEDDING` it gives one whole answer as OpenAI's embeddings have it.
+        """
         ...
 
     def usage(self, reported: bytes) -> TokenCounts | None:
@@ -137,7 +147,8 @@ class Writer(Protocol):
     """Writes one answer in a caller's dialect, given in OpenAI's chat completions."""
 
     def feed(self, chunk: Chunk) -> bytes:
-        """Server-sent events for one chunk of a stream; empty when it says nothing in this dialect."""
+        """Server-sent events (or a piece of the array, see `Head`) for one chunk of a stream; empty when it says
+        nothing in this dialect."""
         ...
 
     def end(self) -> bytes:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from rondel.gateway.models import Operation
-from rondel.gateway.ports import Call, Capability, Decoder, Problem
+from rondel.gateway.models import Fields, Operation
+from rondel.gateway.ports import ASIDE, Call, Capability, Decoder, Problem
 from rondel.gateway.rules import assemble, raw, tokens_of
 from rondel.telemetry.records import TokenCounts
 
@@ -53,7 +53,7 @@ class OpenAICompatible:
         model = raw(call.model)
         if call.original is not None and bytes(call.fields.get("model", b"")) == bytes(model):
             return call.original
-        return assemble({**call.fields, "model": model})
+        return assemble({**(without_aside(call.fields) if ASIDE in call.fields else call.fields), "model": model})
 
     def decoder(self, call: Call) -> Decoder | None:  # noqa: ARG002  the port's other implementations translate
         """None: nothing is to be translated."""
@@ -79,3 +79,16 @@ class OpenAI(OpenAICompatible):
     """OpenAI itself."""
 
     base_url: str = "https://api.openai.com/v1"
+
+
+_FOR_THEIR_MODEL = frozenset({"reasoning_details", "images"})
+_messages = msgspec.json.Decoder(list[Fields]).decode
+
+
+def without_aside(fields: Fields) -> Fields:
+    """The request without what only the caller's own dialect knows."""
+    messages = [
+        {name: value for name, value in message.items() if name not in _FOR_THEIR_MODEL}
+        for message in _messages(fields.get("messages", b"[]"))
+    ]
+    return {**{name: value for name, value in fields.items() if name != ASIDE}, "messages": raw(messages)}
