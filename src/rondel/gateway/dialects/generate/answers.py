@@ -118,7 +118,7 @@ class Answers:
             index = index if isinstance(index, int) else position
             known = self._candidates.setdefault(index, _Candidate(index))
             reason = candidate.get("finishReason")
-            if reason in FAILED:
+            if isinstance(reason, str) and reason in FAILED:
                 self.problem = _failed(reason, candidate)
                 return choices
             if (choice := known.piece(candidate, self._id)) is not None:

@@ -125,13 +125,14 @@ def _config(chat: Mapping[str, Any], google: Mapping[str, Any], model: str) -> d
     config.update(_answer_format(chat.get("response_format")))
     modalities = chat.get("modalities")
     for modality in modalities if is_list(modalities) else ():
-        if modality not in {"text", "image"}:
+        if modality not in ("text", "image"):
             raise Invalid(f"Gemini is not asked for the modality {modality!r} here: ask for text or image.")
     if is_list(modalities) and modalities != ["text"]:
         config["responseModalities"] = [str(modality).upper() for modality in modalities]
     own = google.get("generationConfig")
     own = dict(own) if is_object(own) else {}
-    if thinking := _thinking(chat.get("reasoning_effort"), own.pop("thinkingConfig", None), google, model):
+    thinking = _thinking(chat.get("reasoning_effort"), own.pop("thinkingConfig", None), google, model)
+    if thinking is not None:
         config["thinkingConfig"] = thinking
     _put(config, own)
     return config

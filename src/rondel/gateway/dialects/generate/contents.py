@@ -45,7 +45,7 @@ class _Talk:
         self._results: list[dict[str, Any]] | None = None
 
     def add(self, message: dict[str, Any], where: str) -> None:
-        role, content = message.get("role"), message.get("content")
+        role, content = str(message.get("role")), message.get("content")
         results, self._results = self._results, None
         if role in {"system", "developer"}:
             self.system += self._parts(content, where)
@@ -80,10 +80,10 @@ class _Talk:
         ]
 
     def _part(self, part: Any, where: str) -> dict[str, Any]:
-        kind = part.get("type") if is_object(part) else None
-        if kind in {"text", "refusal"} and isinstance(part.get(kind), str):
-            return {"text": part[kind]}
-        held = part.get(kind) if isinstance(kind, str) else None
+        kind = str(part.get("type")) if is_object(part) else ""
+        held = part.get(kind) if is_object(part) else None
+        if kind in {"text", "refusal"} and isinstance(held, str):
+            return {"text": held}
         if kind in {"image_url", "video_url"}:
             uri = held.get("url") if is_object(held) else held
             if isinstance(uri, str):

@@ -106,14 +106,15 @@ class _Candidate:
     def __init__(self, index: int) -> None:
         self.index = index
         self._calls: dict[int, dict[str, Any]] = {}
-        self._foreign: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._foreign: dict[str, dict[str, Any]] = {}
         self._signatures: dict[str, str] = {}
-        self._finish: Any = None
-        self._native: Any = None
+        self._finish = ""
+        self._native = ""
 
     def take(self, delta: Any, finish: Any, native: Any) -> list[dict[str, Any]]:
         """The parts that a delta (or a whole message) completes."""
-        self._finish, self._native = finish or self._finish, native or self._native
+        self._finish = finish if isinstance(finish, str) else self._finish
+        self._native = native if isinstance(native, str) else self._native
         if not is_object(delta):
             return []
         parts: list[dict[str, Any]] = []
@@ -174,7 +175,7 @@ class _Candidate:
             {"text": "", "thought": True, "thoughtSignature": thoughts.pack(entry)} for entry in self._foreign.values()
         ]
         candidate: dict[str, Any] = {"content": {"parts": said, "role": "model"}, "index": self.index}
-        reason = FINISH_BACK.get(str(self._finish), "OTHER")
+        reason = FINISH_BACK.get(self._finish, "OTHER")
         if self._native in FINISH or self._native in {"OTHER", "NO_IMAGE", "IMAGE_OTHER"}:
             reason = self._native
         for _, call in sorted(self._calls.items()):
@@ -193,9 +194,9 @@ class _Candidate:
         return candidate
 
 
-def _join(into: dict[tuple[Any, ...], dict[str, Any]], entry: dict[str, Any]) -> None:
+def _join(into: dict[str, dict[str, Any]], entry: dict[str, Any]) -> None:
     """An entry of another model's format, which may come in pieces."""
-    key = (entry.get("type"), entry.get("index"), entry.get("id"), entry.get("format"))
+    key = json_of([entry.get(name) for name in ("type", "index", "id", "format")])
     known = into.setdefault(key, {})
     for name, value in entry.items():
         if name in {"text", "summary", "data", "signature"} and isinstance(known.get(name), str):
