@@ -4,44 +4,18 @@ Sources: https://ai.google.dev/api/embeddings (batchEmbedContents),
 https://docs.cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api (predict)
 """
 
-import sys
-from array import array
-from base64 import b64encode
 from typing import Any
 
 import msgspec
 
-from rondel.errors import Invalid
+from rondel.gateway.dialects import vectors
 from rondel.gateway.dialects.generate.usage import tokens_of
 from rondel.gateway.dialects.generate.words import json_of, problem_of
 from rondel.gateway.models import Fields
 from rondel.gateway.ports import Chunk, Problem
 from rondel.gateway.rules import total_tokens
 
-
-class _Asked(msgspec.Struct):
-    input: str | list[Any]
-    dimensions: int | None = None
-    encoding_format: str | None = None
-    task_type: str | None = None
-
-
-_asked = msgspec.json.Decoder(_Asked).decode
-
-
-def _read(fields: Fields) -> _Asked:
-    try:
-        return _asked(msgspec.json.encode(fields))
-    except msgspec.ValidationError as error:
-        raise Invalid(f"The request for embeddings is wrong: {error}.") from error
-
-
-def _texts(asked: _Asked) -> list[str]:
-    inputs = [asked.input] if isinstance(asked.input, str) else asked.input
-    texts = [text for text in inputs if isinstance(text, str)]
-    if len(texts) < len(inputs):
-        raise Invalid("The 'input' is made of tokens, and Gemini takes texts only: send the texts.")
-    return texts
+_OWN = ("task_type",)
 
 
 def batch_request(fields: Fields, model: str) -> bytes:
@@ -50,13 +24,13 @@ def batch_request(fields: Fields, model: str) -> bytes:
     Raises:
         Invalid: the input is no text.
     """
-    asked = _read(fields)
+    wanted = vectors.wanted(fields, "Gemini", _OWN)
     each: dict[str, Any] = {"model": f"models/{model.removeprefix('models/')}"}
-    if asked.dimensions is not None:
-        each["outputDimensionality"] = asked.dimensions
-    if asked.task_type is not None:
-        each["taskType"] = asked.task_type
-    requests = [{**each, "content": {"parts": [{"text": text}]}} for text in _texts(asked)]
+    if wanted.dimensions is not None:
+        each["outputDimensionality"] = wanted.dimensions
+    if "task_type" in wanted.own:
+        each["taskType"] = wanted.own["task_type"]
+    requests = [{**each, "content": {"parts": [{"text": text}]}} for text in wanted.texts]
     return json_of({"requests": requests}).encode()
 
 
@@ -66,11 +40,10 @@ def predict_request(fields: Fields, model: str) -> bytes:  # noqa: ARG001  there
     Raises:
         Invalid: the input is no text.
     """
-    asked = _read(fields)
-    task = {} if asked.task_type is None else {"task_type": asked.task_type}
-    body: dict[str, Any] = {"instances": [{"content": text, **task} for text in _texts(asked)]}
-    if asked.dimensions is not None:
-        body["parameters"] = {"outputDimensionality": asked.dimensions}
+    wanted = vectors.wanted(fields, "Vertex AI", _OWN)
+    body: dict[str, Any] = {"instances": [{"content": text, **wanted.own} for text in wanted.texts]}
+    if wanted.dimensions is not None:
+        body["parameters"] = {"outputDimensionality": wanted.dimensions}
     return json_of(body).encode()
 
 
@@ -96,23 +69,13 @@ class _Answer(msgspec.Struct, rename="camel"):
 _answer = msgspec.json.Decoder(_Answer).decode
 
 
-def encoded(values: list[float], encoding: str | None) -> list[float] | str:
-    """A vector as it was asked for: numbers, or base64 of little-endian 32-bit floats."""
-    if encoding != "base64":
-        return values
-    floats = array("f", values)
-    if sys.byteorder == "big":
-        floats.byteswap()
-    return b64encode(floats.tobytes()).decode()
-
-
 class Embeddings:
     """A decoder of one answer with embeddings. The developer API may tell no usage; then none is told on."""
 
     def __init__(self, fields: Fields, model: str) -> None:
         self.usage = b""
         self.problem: Problem | None = None
-        self._encoding = _read(fields).encoding_format
+        self._encoding = vectors.wanted(fields, "Gemini", _OWN).encoding
         self._model = model
         self._body: list[bytes] = []
 
@@ -137,11 +100,6 @@ class Embeddings:
             self.usage = bytes(told.usage_metadata)
         elif counted:
             self.usage = json_of({"promptTokenCount": sum(counted)}).encode()
-        data = [
-            {"object": "embedding", "index": index, "embedding": encoded(each.values, self._encoding)}
-            for index, each in enumerate(found)
-        ]
-        answer: Chunk = {"object": "list", "data": data, "model": self._model}
-        if (tokens := tokens_of(self.usage)) is not None:
-            answer["usage"] = {"prompt_tokens": total_tokens(tokens), "total_tokens": total_tokens(tokens)}
-        return [answer]
+        tokens = tokens_of(self.usage)
+        count = None if tokens is None else total_tokens(tokens)
+        return [vectors.answer([each.values for each in found], self._encoding, self._model, count)]
