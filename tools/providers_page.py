@@ -20,8 +20,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "providers.md"
 HEAD = """# Providers
 
 Kinds of servers that the gateway speaks to; `rondel gateway connect NAME PROVIDER` makes a connection to one. What a
-provider *passes* goes to it byte for byte, in the caller's own dialect; what it *translates* reaches it in its own words,
-and its answers come back in OpenAI's. Requests in any other dialect become chats first. This page is written from the plugins by `python -m tools.providers_page`.
+provider *passes* goes to it byte for byte, in the caller's own dialect; what it *translates* reaches it in its own
+words, and its answers come back in OpenAI's. Requests in any other dialect become chats first. This page is written
+from the plugins by `python -m tools.providers_page`.
 
 - **run here**: a real server of this kind answers in the tests, through the gateway.
 - **contract-tested**: requests and answers are compared with what the provider's official client sends and reads.

@@ -22,87 +22,9 @@ from rondel.gateway.providers.cohere import Cohere
 from rondel.gateway.rules import raw
 from rondel.gateway.rules import tokens_of as openai_tokens_of
 from rondel.telemetry.records import TokenCounts
+from tests.unit.gateway.cohere_wire import CALL, CITATION, EMBEDDED, START, TEXT, TOOLS, USAGE, WHOLE, as_events, ended
 
 pytestmark = pytest.mark.filterwarnings("ignore:The `__fields__` attribute")  # Cohere's client uses it
-
-USAGE = {
-    "billed_units": {"input_tokens": 12.0, "output_tokens": 7.0},
-    "tokens": {"input_tokens": 512.0, "output_tokens": 9.0},
-    "cached_tokens": 4.0,
-}
-CITATION = {
-    "start": 0,
-    "end": 3,
-    "text": "Sun",
-    "sources": [{"type": "document", "id": "doc:0", "document": {"id": "doc:0", "snippet": "Sun."}}],
-    "type": "TEXT_CONTENT",
-}
-CALL = {"id": "weather_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
-
-
-def _delta(kind: str, index: int, **message: Any) -> dict[str, Any]:
-    return {"type": kind, "index": index, "delta": {"message": message}}
-
-
-def _ended(finish: str, **more: Any) -> dict[str, Any]:
-    return {"type": "message-end", "delta": {"finish_reason": finish, "usage": USAGE, **more}}
-
-
-START: dict[str, Any] = {
-    "id": "29f14a5a",
-    "type": "message-start",
-    "delta": {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}},
-}
-TEXT: list[dict[str, Any]] = [
-    START,
-    _delta("content-start", 0, content={"type": "thinking", "thinking": ""}),
-    _delta("content-delta", 0, content={"thinking": "Hm."}),
-    {"type": "content-end", "index": 0},
-    _delta("content-start", 1, content={"type": "text", "text": ""}),
-    _delta("content-delta", 1, content={"text": "Sun"}),
-    _delta("citation-start", 0, citations=CITATION),
-    {"type": "citation-end", "index": 0},
-    _delta("content-delta", 1, content={"text": " today"}),
-    {"type": "content-end", "index": 1},
-    _ended("COMPLETE"),
-]
-"""Source: https://docs.cohere.com/v2/docs/streaming, https://docs.cohere.com/docs/reasoning"""
-TOOLS: list[dict[str, Any]] = [
-    START,
-    {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "I will "}}},
-    {"type": "tool-plan-delta", "delta": {"message": {"tool_plan": "look."}}},
-    _delta("tool-call-start", 0, tool_calls={**CALL, "function": {"name": "weather", "arguments": ""}}),
-    _delta("tool-call-delta", 0, tool_calls={"function": {"arguments": '{"city":'}}),
-    _delta("tool-call-delta", 0, tool_calls={"function": {"arguments": '"Oslo"}'}}),
-    {"type": "tool-call-end", "index": 0},
-    _delta("tool-call-start", 1, tool_calls={**CALL, "id": "weather_2"}),
-    {"type": "tool-call-end", "index": 1},
-    _ended("TOOL_CALL"),
-]
-"""Source: https://docs.cohere.com/v2/docs/tool-use-streaming"""
-WHOLE: dict[str, Any] = {
-    "id": "29f14a5a",
-    "message": {
-        "role": "assistant",
-        "content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Sun today"}],
-        "citations": [CITATION],
-    },
-    "finish_reason": "COMPLETE",
-    "usage": USAGE,
-    "logprobs": [{"text": "Sun", "token_ids": [3, 4], "logprobs": [-0.25, -0.5]}],
-}
-EMBEDDED: dict[str, Any] = {
-    "id": "e1",
-    "embeddings": {"float": [[0.5, -0.25], [1.0, 2.0]]},
-    "texts": ["a", "b"],
-    "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": 6.0}},
-    "response_type": "embeddings_by_type",
-}
-"""Source: https://docs.cohere.com/v2/reference/embed"""
-
-
-def _as_events(events: list[dict[str, Any]]) -> bytes:
-    return b"".join(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in events)
 
 
 def _client(answer: Callable[[httpx.Request], httpx.Response]) -> Any:
@@ -253,7 +175,7 @@ def test_a_stream_is_asked_for_as_coheres_client_does() -> None:
 
     def serve(request: httpx.Request) -> httpx.Response:
         requests.append(json.loads(request.content))
-        return httpx.Response(200, content=_as_events(TEXT), headers={"content-type": "text/event-stream"})
+        return httpx.Response(200, content=as_events(TEXT), headers={"content-type": "text/event-stream"})
 
     list(_client(serve).chat_stream(model="command-a", messages=[{"role": "user", "content": "hi"}]))
     assert requests == [_asked(_chat(stream=True, stream_options={"include_usage": True}), is_stream=True)]
@@ -318,7 +240,7 @@ def test_coheres_client_reads_what_we_take_for_its_wire() -> None:
         body = TOOLS if b"tools" in request.content else TEXT
         if not json.loads(request.content)["stream"]:
             return httpx.Response(200, json=WHOLE)
-        return httpx.Response(200, content=_as_events(body), headers={"content-type": "text/event-stream"})
+        return httpx.Response(200, content=as_events(body), headers={"content-type": "text/event-stream"})
 
     client = _client(serve)
     asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -335,7 +257,7 @@ def test_coheres_client_reads_what_we_take_for_its_wire() -> None:
 
 
 def test_thoughts_text_and_citations_come_as_they_are_said() -> None:
-    chunks, decoder = _stream(_as_events(TEXT))
+    chunks, decoder = _stream(as_events(TEXT))
     assert (_joined(chunks, "reasoning_content"), _joined(chunks, "content")) == ("Hm.", "Sun today")
     assert [delta["citations"] for delta in _deltas(chunks) if "citations" in delta] == [[CITATION]]
     assert _deltas(chunks)[0] == {"role": "assistant"}
@@ -346,7 +268,7 @@ def test_thoughts_text_and_citations_come_as_they_are_said() -> None:
 
 
 def test_calls_come_in_pieces_after_their_plan() -> None:
-    chunks, _ = _stream(_as_events(TOOLS))
+    chunks, _ = _stream(as_events(TOOLS))
     assert _joined(chunks, "reasoning_content") == "I will look."
     calls = [call for delta in _deltas(chunks) for call in delta.get("tool_calls", [])]
     assert [call["index"] for call in calls] == [0, 0, 0, 1]
@@ -384,14 +306,14 @@ def test_what_was_thought_goes_back_as_it_came() -> None:
 
 @given(st.sampled_from([TEXT, TOOLS]), st.data())
 def test_a_stream_gives_the_same_chunks_however_it_is_cut(events: Any, data: st.DataObject) -> None:
-    body = _as_events(events)
+    body = as_events(events)
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=12))
     assert _stream(body, cuts)[0] == _stream(body)[0]
 
 
 @given(st.sampled_from([TEXT, TOOLS]), st.data())
 def test_a_stream_that_breaks_off_has_no_finish_reason_and_no_usage(events: Any, data: st.DataObject) -> None:
-    body = _as_events(events)[: data.draw(st.integers(0, len(_as_events(events[:-1]))))]
+    body = as_events(events)[: data.draw(st.integers(0, len(as_events(events[:-1]))))]
     chunks, _ = _stream(body)
     assert _finishes(chunks) == []
     assert not any("usage" in chunk for chunk in chunks)
@@ -410,12 +332,12 @@ def test_a_stream_that_breaks_off_has_no_finish_reason_and_no_usage(events: Any,
     ],
 )
 def test_reasons(native: str, finish: str) -> None:
-    assert _finishes(_stream(_as_events([_ended(native)]))[0]) == [finish]
+    assert _finishes(_stream(as_events([ended(native)]))[0]) == [finish]
 
 
-@pytest.mark.parametrize("end", [_ended("ERROR"), _ended("TIMEOUT"), _ended("ERROR", error="Overloaded.")])
+@pytest.mark.parametrize("end", [ended("ERROR"), ended("TIMEOUT"), ended("ERROR", error="Overloaded.")])
 def test_an_answer_that_failed_is_a_problem_and_what_came_before_stands(end: dict[str, Any]) -> None:
-    chunks, decoder = _stream(_as_events([*TEXT[:-1], end]))
+    chunks, decoder = _stream(as_events([*TEXT[:-1], end]))
     assert _joined(chunks, "content") == "Sun today"
     assert _finishes(chunks) == []
     assert decoder.problem is not None
@@ -472,7 +394,7 @@ _kinds = st.sampled_from([each["type"] for each in (*TEXT, *TOOLS)])
 @given(_any, _kinds)
 def test_nothing_that_a_server_sends_is_a_bug(value: Any, kind: str) -> None:
     for told in (value, {"type": kind, "delta": value}, {"type": kind, "index": value, "delta": {"message": value}}):
-        _stream(_as_events([{"type": kind}]) + b"data: %b\n\n" % json.dumps(told).encode())
+        _stream(as_events([{"type": kind}]) + b"data: %b\n\n" % json.dumps(told).encode())
         _whole(json.dumps(told).encode())
 
 

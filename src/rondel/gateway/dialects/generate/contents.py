@@ -106,7 +106,7 @@ class _Talk:
         """A turn of the model: its thoughts, its text, its calls, each with its signature."""
         details = details_of(message)
         parts = [_thought(entry) for entry in details.thoughts]
-        texts = self._parts(message.get("content"), where)
+        texts = self._parts(message.get("content") or [], where)
         if len(texts) == 1 and "text" in texts[0]:
             texts = _with_signatures(texts[0]["text"], details.spans)
         elif not texts:
