@@ -35,7 +35,11 @@ class Operation(StrEnum):
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What routing needs of a request. `wants_usage` says that a stream's last chunk shall tell its usage."""
+    """What routing needs of a request. `wants_usage` says that a stream's last chunk shall tell its usage.
+
+    `is_array` says that a stream is wanted as one JSON array (application/json) and not as server-sent events, as
+    Gemini streams unless `alt=sse` stands in the query.
+    """
 
     model: str
     is_stream: bool
@@ -43,6 +47,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     user: str
     metadata: Mapping[str, str]
     wants_usage: bool
+    is_array: bool = False
 
 
 class Capture(StrEnum):

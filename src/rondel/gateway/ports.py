@@ -31,7 +31,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
     `operation` is one of the provider's `operations`: then `fields` are in that operation's own dialect; or it is
     `Operation.CHAT`, and they are in OpenAI's. `is_translated` says that they were read from another dialect, and may
-    hold `dialects.extras` beside OpenAI's own.
+    hold `dialects.extras` beside OpenAI's own. `is_array` is that of `Head`, for a call in the server's own dialect.
     """
 
     operation: Operation
@@ -40,15 +40,17 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     is_stream: bool
     original: bytes | None = None
     is_translated: bool = False
+    is_array: bool = False
 
 
 class Problem(NamedTuple):
-    """An error as OpenAI tells one."""
+    """An error as OpenAI tells one. `retry_after_s` is for servers that tell it in the body and in no header."""
 
     message: str
     type: str = ""
     code: str | None = None
     param: str | None = None
+    retry_after_s: float | None = None
 
 
 class Decoder(Protocol):
@@ -92,8 +94,8 @@ class Provider(Protocol):
 
     @property
     def operations(self) -> frozenset[Operation]:
-        """What it serves in the operation's own dialect: a caller's bytes pass to it untouched. Everything else is
-        asked of it as `Operation.CHAT`."""
+        """What it serves in the operation's own dialect: a caller's bytes pass to it untouched, unless it has a decoder
+        for the operation, as for `Operation.EMBEDDING`. Everything else is asked of it as `Operation.CHAT`."""
         ...
 
     def path(self, call: Call) -> str:
@@ -113,7 +115,10 @@ class Provider(Protocol):
         ...
 
     def decoder(self, call: Call) -> Decoder | None:
-        """A reader of one answer; None when the answer is in OpenAI's chat dialect (or is an embedding's)."""
+        """A reader of one answer; None when the answer is in OpenAI's chat dialect (or is an embedding's).
+
+        For `Operation.EMBEDDING` it gives one whole answer as OpenAI's embeddings have it.
+        """
         ...
 
     def usage(self, reported: bytes) -> TokenCounts | None:
@@ -141,7 +146,8 @@ class Writer(Protocol):
     """Writes one answer in a caller's dialect, given in OpenAI's chat completions."""
 
     def feed(self, chunk: Chunk) -> bytes:
-        """Server-sent events for one chunk of a stream; empty when it says nothing in this dialect."""
+        """Server-sent events (or a piece of the array, see `Head`) for one chunk of a stream; empty when it says
+        nothing in this dialect."""
         ...
 
     def end(self) -> bytes:

@@ -18,7 +18,11 @@ THOUGHTS = "reasoning_content"
 """What the model thought before a message, as text."""
 DETAILS = "reasoning_details"
 """Thoughts with what signs them, as OpenRouter tells them: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
-EXTRAS = frozenset({CACHE, ANTHROPIC, THOUGHTS, DETAILS})
+IMAGES = "images"
+"""Pictures that the model made, on its messages."""
+ASIDE = "rondel_aside"
+"""What a dialect says of a request beyond OpenAI's, by the name of whose it is: a provider of that dialect reads it."""
+EXTRAS = frozenset({CACHE, ANTHROPIC, THOUGHTS, DETAILS, IMAGES, ASIDE})
 
 LONGEST_USER = 64
 """Characters of `user` that OpenAI takes."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from anthropic import Anthropic as Client
+from msgspec.structs import replace
 
 from rondel.gateway.dialects.messages.streams import Gathered, Streamed
 from rondel.gateway.models import Operation
@@ -24,8 +25,8 @@ def chat(*, is_stream: bool = False) -> Call:
 def test_it_stands_where_the_official_client_looks_for_it() -> None:
     assert PROVIDER.base_url == f"{Client(api_key='k').base_url}".rstrip("/") + "/v1"
     assert PROVIDER.path(chat()) == "/messages"
-    assert PROVIDER.path(chat()._replace(operation=Operation.MESSAGES)) == "/messages"
-    assert PROVIDER.path(chat()._replace(operation=Operation.COUNT_TOKENS)) == "/messages/count_tokens"
+    assert PROVIDER.path(replace(chat(), operation=Operation.MESSAGES)) == "/messages"
+    assert PROVIDER.path(replace(chat(), operation=Operation.COUNT_TOKENS)) == "/messages/count_tokens"
 
 
 def test_every_request_names_a_version() -> None:
@@ -42,14 +43,14 @@ def test_a_messages_callers_bytes_pass_but_for_the_model() -> None:
     original = wire.bodies[0]
     call = Call(Operation.MESSAGES, "route", parse_fields(original), is_stream=False, original=original)
     assert PROVIDER.encode(call) == original
-    renamed = PROVIDER.encode(call._replace(model="claude-opus-5-5"))
+    renamed = PROVIDER.encode(replace(call, model="claude-opus-5-5"))
     assert renamed == original.replace(b'"route"', b'"claude-opus-5-5"')
 
 
 def test_answers_are_read_but_counts() -> None:
     assert isinstance(PROVIDER.decoder(chat(is_stream=True)), Streamed)
     assert isinstance(PROVIDER.decoder(chat()), Gathered)
-    assert PROVIDER.decoder(chat()._replace(operation=Operation.COUNT_TOKENS)) is None
+    assert PROVIDER.decoder(replace(chat(), operation=Operation.COUNT_TOKENS)) is None
 
 
 @pytest.mark.parametrize(

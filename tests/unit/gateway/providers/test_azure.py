@@ -4,6 +4,7 @@ import json
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from openai import AzureOpenAI as Client
 from openai import OpenAI
 
@@ -47,7 +48,7 @@ def test_a_dated_version_has_the_deployment_in_its_path(version: str) -> None:
     theirs = requested(client)
     assert f"{provider.base_url}{provider.path(CHAT)}" == str(theirs.url)
     assert dict(provider.headers("k")).items() <= dict(theirs.headers).items()
-    embedding = provider.path(CHAT._replace(operation=Operation.EMBEDDING))
+    embedding = provider.path(replace(CHAT, operation=Operation.EMBEDDING))
     assert embedding == f"/deployments/gpt%206/embeddings?api-version={version}"
 
 

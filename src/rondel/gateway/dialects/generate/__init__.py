@@ -1,0 +1,4 @@
+"""Gemini's generateContent, both ways: callers who speak it, and servers that do.
+
+Source: https://ai.google.dev/api/generate-content
+"""
