@@ -35,7 +35,10 @@ class Operation(StrEnum):
 
 
 class Head(NamedTuple):
-    """What routing needs of a request. `wants_usage` says that a stream's last chunk shall tell its usage."""
+    """What routing and reserving need of a request. `wants_usage` says that a stream's last chunk shall tell its usage.
+
+    `choices` is how many answers are asked for, `service_tier` how the request wants to be served.
+    """
 
     model: str
     is_stream: bool
@@ -43,6 +46,8 @@ class Head(NamedTuple):
     user: str
     metadata: Mapping[str, str]
     wants_usage: bool
+    choices: int = 1
+    service_tier: str = ""
 
 
 class Capture(StrEnum):

@@ -141,18 +141,28 @@ class TokensOut(Wire):
     audio_in: int
     audio_out: int
     image_in: int
+    cache_write_1h: int
+    audio_cached: int
+    image_cached: int
+    image_out: int
+    web_searches: int
     input: int
     output: int
     total: int
 
 
 class CostOut(Wire):
-    """Cost in nano-USD as reported and as computed; `disagrees` when they differ by more than 5 %."""
+    """Cost in nano-USD as reported and as computed; `disagrees` when they differ by more than 5 %.
+
+    `before_nano` is what was computed before the span was priced again.
+    """
 
     nano: int | None
     reported_nano: int | None
     computed_nano: int | None
     price_version: str
+    before_nano: int | None
+    before_version: str
     disagrees: bool
 
 

@@ -1,0 +1,346 @@
+"""What a request used, as providers tell it; what it costs; and what is reserved for it before. All pure."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeGuard
+
+import msgspec
+
+from rondel.spend.models import Counts, ModelPrice
+from rondel.spend.rules import cost_nano as price_counts
+from rondel.spend.rules import dearest
+from rondel.telemetry.records import TokenCounts
+
+MILLION = 1_000_000
+DEFAULT_ANSWER_TOKENS = 512
+"""What a request without `max_tokens` is taken to answer when tokens and money are reserved."""
+BYTES_PER_TOKEN = 4
+"""Of ordinary text: a guess, where a limit is settled afterwards anyway."""
+ADDED_TOKENS = 1024
+"""What servers put before a prompt by themselves: their chat template, and instructions for tools.
+
+Source: https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing (the most that is told anywhere).
+"""
+MEDIUM_TOKENS = 50_000
+"""No picture is more.
+
+Source: https://platform.openai.com/docs/guides/images-vision#calculating-costs (gpt-4o-mini at 768 x 2048).
+"""
+LARGEST_COUNT = 1_000_000_000
+"""No single request has as many tokens: what is reported above it is nonsense."""
+
+
+# What was used
+
+
+class _Cached(msgspec.Struct):
+    text_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class _Kept(msgspec.Struct):
+    """How long what was written to the cache stays: OpenAI's names, and Anthropic's."""
+
+    ttl_12h_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+    ephemeral_5m_input_tokens: int | None = None
+
+
+class _Input(msgspec.Struct):
+    cached_tokens: int | None = None
+    cached_tokens_details: _Cached | None = None
+    cache_write_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    cache_write_tokens_details: _Kept | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class _Output(msgspec.Struct):
+    reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class _WebSearch(msgspec.Struct):
+    num_requests: int | None = None
+
+
+class _ToolUsage(msgspec.Struct):
+    web_search: _WebSearch | None = None
+
+
+class _ServerTools(msgspec.Struct):
+    web_search_requests: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    """Every name under which a server that speaks OpenAI's dialects tells a count."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _Input | None = None
+    completion_tokens_details: _Output | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Input | None = None
+    input_token_details: _Input | None = None
+    output_tokens_details: _Output | None = None
+    output_token_details: _Output | None = None
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+    num_cached_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _Kept | None = None
+    reasoning_tokens: int | None = None
+    num_search_queries: int | None = None
+    num_sources_used: int | None = None
+    server_tool_use: _ServerTools | None = None
+    tool_usage: _ToolUsage | None = None
+
+
+_usage = msgspec.json.Decoder(_Usage, strict=True).decode
+_NO_INPUT, _NO_OUTPUT, _NO_CACHED, _NOT_KEPT = _Input(), _Output(), _Cached(), _Kept()
+
+
+def tokens_of(usage: bytes) -> TokenCounts | None:
+    """Disjoint buckets of a usage object in OpenAI's shapes (chat, responses, embeddings) and their variants.
+
+    None when it tells no counts, or nonsense: a negative or an impossible one, or one that is no integer.
+
+    Cached tokens are a part of the input, unless there are more of them: then they stand beside it, as they do where
+    Anthropic's `cache_read_input_tokens` is told with `input_tokens`. Reasoning is a part of the output, unless the
+    total says that it stands beside it, as with xAI and Gemini. Where no output is told, as for embeddings, the total
+    is input.
+
+    Source: https://platform.openai.com/docs/api-reference/chat/object (usage) and .../responses/object (usage);
+    `prompt_cache_hit_tokens` is DeepSeek's, `cached_tokens` Moonshot's and Together's, `num_cached_tokens` Mistral's,
+    `num_search_queries` Perplexity's, `num_sources_used` xAI's, `server_tool_use` OpenRouter's.
+    """
+    try:
+        told = _usage(usage)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    total_in = told.prompt_tokens if told.prompt_tokens is not None else told.input_tokens
+    total_out = told.completion_tokens if told.completion_tokens is not None else told.output_tokens
+    if (total_in is None and total_out is None and told.total_tokens is None) or not _is_sound(told):
+        return None
+    given = _given(told, total_in or 0)
+    if total_out is None:
+        rest = max((told.total_tokens or 0) - given.input, 0)
+        return given.counted(told, input_uncached=given.input_uncached + rest)
+    made = told.completion_tokens_details or told.output_tokens_details or told.output_token_details or _NO_OUTPUT
+    thought = _some(made.reasoning_tokens, told.reasoning_tokens)
+    beside = max((told.total_tokens or 0) - given.input - total_out, 0)
+    if thought > total_out:
+        beside = max(beside, thought)
+    if beside:
+        thought, inside = beside, 0
+    else:
+        inside = thought
+    audio = min(_some(made.audio_tokens), total_out - inside)
+    image = min(_some(made.image_tokens), total_out - inside - audio)
+    text = total_out - inside - audio - image
+    return given.counted(told, output_text=text, reasoning=thought, audio_out=audio, image_out=image)
+
+
+class _Given(NamedTuple):
+    """The input's part of the buckets."""
+
+    input_uncached: int
+    cache_read: int
+    cache_write: int
+    audio_in: int
+    image_in: int
+    cache_write_1h: int
+    audio_cached: int
+    image_cached: int
+
+    @property
+    def input(self) -> int:
+        return sum(self)
+
+    def counted(self, told: _Usage, **more: int) -> TokenCounts:
+        counts: dict[str, Any] = {**self._asdict(), "web_searches": _searches(told), **more}
+        return TokenCounts(**counts)
+
+
+def _given(told: _Usage, total: int) -> _Given:
+    details = told.prompt_tokens_details or told.input_tokens_details or told.input_token_details or _NO_INPUT
+    kept = told.cache_creation or details.cache_write_tokens_details or _NOT_KEPT
+    hit = told.cache_read_input_tokens
+    cached = _some(details.cached_tokens, told.prompt_cache_hit_tokens, told.cached_tokens, told.num_cached_tokens, hit)
+    written = _some(details.cache_write_tokens, details.cache_creation_tokens, told.cache_creation_input_tokens)
+    is_beside = cached + written > total or (hit is not None and told.prompt_tokens is None)
+    plain = total if is_beside else total - cached - written
+    parts = details.cached_tokens_details or _NO_CACHED
+    audio_cached = min(_some(parts.audio_tokens), cached)
+    image_cached = min(_some(parts.image_tokens), cached - audio_cached)
+    audio = min(max(_some(details.audio_tokens) - audio_cached, 0), plain)
+    image = min(max(_some(details.image_tokens) - image_cached, 0), plain - audio)
+    long = min(_some(kept.ttl_12h_tokens, kept.ephemeral_1h_input_tokens), written)
+    return _Given(
+        input_uncached=plain - audio - image,
+        cache_read=cached - audio_cached - image_cached,
+        cache_write=written - long,
+        audio_in=audio,
+        image_in=image,
+        cache_write_1h=long,
+        audio_cached=audio_cached,
+        image_cached=image_cached,
+    )
+
+
+def _searches(told: _Usage) -> int:
+    by_tool = told.tool_usage.web_search if told.tool_usage is not None else None
+    return _some(
+        told.server_tool_use.web_search_requests if told.server_tool_use is not None else None,
+        by_tool.num_requests if by_tool is not None else None,
+        told.num_search_queries,
+        told.num_sources_used,
+    )
+
+
+def _some(*counts: int | None) -> int:
+    """The first that is told and not 0."""
+    return next((count for count in counts if count), 0)
+
+
+def _is_sound(told: msgspec.Struct) -> bool:
+    for name in told.__struct_fields__:
+        value: object = getattr(told, name)
+        if isinstance(value, msgspec.Struct):
+            if not _is_sound(value):
+                return False
+        elif isinstance(value, int) and not 0 <= value <= LARGEST_COUNT:
+            return False
+    return True
+
+
+def find_usage(piece: dict[str, Any]) -> Mapping[str, Any] | None:
+    """Where one chunk of a stream, or a whole answer, tells its usage; None when it does not.
+
+    Most tell it as `usage`, with choices beside it or without. Groq streams it under `x_groq`, Moonshot within the
+    choice, and llama.cpp, where none was asked for, as `timings`. Of several chunks that tell it, the last counts:
+    they are totals so far, never added up.
+    """
+    choices = piece.get("choices")
+    first: object = choices[0] if _is_list(choices) and choices else None
+    for place in (piece, piece.get("x_groq"), first):
+        found = place.get("usage") if _is_object(place) else None
+        if _is_object(found) and found:
+            return found
+    return _timed(piece.get("timings"))
+
+
+def _timed(timings: object) -> Mapping[str, Any] | None:
+    """llama.cpp's timings. Source: https://github.com/ggml-org/llama.cpp/tree/master/tools/server (timings)."""
+    if not _is_object(timings) or "predicted_n" not in timings:
+        return None
+    cached = timings.get("cache_n") or 0
+    return {
+        "prompt_tokens": (timings.get("prompt_n") or 0) + cached,
+        "completion_tokens": timings["predicted_n"],
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def counts_of(tokens: TokenCounts) -> Counts:
+    """What is priced of the buckets."""
+    return Counts(**{name: getattr(tokens, name) for name in Counts._fields})
+
+
+def total_tokens(tokens: TokenCounts) -> int:
+    """All buckets together."""
+    counts = counts_of(tokens)
+    return counts.input + counts.output
+
+
+# What it costs
+
+
+def cost_nano(price: ModelPrice | None, tokens: TokenCounts | None, service: str = "") -> int | None:
+    """Integer nano-USD; None when the price or the tokens are unknown. `service` is how it was served."""
+    return None if tokens is None or tokens.estimated else charge_nano(price, tokens, service)
+
+
+def charge_nano(price: ModelPrice | None, tokens: TokenCounts, service: str = "") -> int | None:
+    """What budgets are charged, also for tokens that were guessed; None when the price is unknown."""
+    return None if price is None else price_counts(price, counts_of(tokens), service)
+
+
+# What is reserved
+
+
+class Load(NamedTuple):
+    """What of a request's body makes its input. `media` are pictures, sounds and files in it or named by it.
+
+    `text_bytes` are the bytes without the media's own.
+    """
+
+    text_bytes: int
+    media: int = 0
+    media_bytes: int = 0
+
+
+_BLOBS = (b";base64,", b'"data":"', b'"data": "', b'"bytes":"', b'"bytes": "')
+_LINKS = (b'"image_url"', b'"file_url"', b'"file_id"', b'"fileUri"', b'"file_uri"')
+_SHORTEST_BLOB = 256
+
+
+def load_of(body: bytes) -> Load:
+    """Weigh a request. Looks for what media look like in every dialect, and parses nothing."""
+    media, taken = 0, 0
+    for mark in _BLOBS:
+        at = body.find(mark)
+        while at >= 0:
+            begin = at + len(mark)
+            end = body.find(b'"', begin)
+            size = (end if end >= 0 else len(body)) - begin
+            if size >= _SHORTEST_BLOB:
+                media += 1
+                taken += size
+            at = body.find(mark, begin + size)
+    links = sum(body.count(mark) for mark in _LINKS)
+    return Load(len(body) - taken, max(media, links), taken)
+
+
+class Estimate(NamedTuple):
+    """What is reserved before a request: a guess of its tokens, and the most that it can cost in nano-USD."""
+
+    tokens: int
+    nano: int
+
+
+def estimate(
+    load: Load | int, max_tokens: int | None, price: ModelPrice | None, *, choices: int = 1, service: str = ""
+) -> Estimate:
+    """What to reserve before the call; a plain number is that of the body's bytes.
+
+    Tokens are guessed, since a limit of tokens is settled a moment later. Money is bounded: no byte of text is more
+    than one token, no medium more than `MEDIUM_TOKENS`, and every token costs as much as the dearest kind of its side.
+    So nothing that is settled is ever above it, when the request gives `max_tokens`, with these exceptions, whose size
+    nobody can know before: documents of many pages, pictures and files behind a link that the model's maker counts
+    above `MEDIUM_TOKENS`, what a server's own tools put into the context and charge by the call, predicted outputs, a
+    service (such as `priority`) that the provider's settings choose and not the request, and an earlier response that
+    the server kept. Without `max_tokens` the answer is taken to be `DEFAULT_ANSWER_TOKENS` long.
+    """
+    load = Load(load) if isinstance(load, int) else load
+    made = (DEFAULT_ANSWER_TOKENS if max_tokens is None else max_tokens) * max(choices, 1)
+    media = load.media * MEDIUM_TOKENS
+    guess = load.text_bytes // BYTES_PER_TOKEN + 1 + min(media, load.media_bytes // BYTES_PER_TOKEN) + made
+    if price is None:
+        return Estimate(guess, 0)
+    given = load.text_bytes + ADDED_TOKENS + media
+    rate_in, rate_out, fee = dearest(price, given, service)
+    return Estimate(guess, fee + (given * rate_in + made * rate_out) // MILLION + 1)
