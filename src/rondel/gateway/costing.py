@@ -105,7 +105,7 @@ _usage = msgspec.json.Decoder(_Usage, strict=True).decode
 _NO_INPUT, _NO_OUTPUT, _NO_CACHED, _NOT_KEPT = _Input(), _Output(), _Cached(), _Kept()
 
 
-def tokens_of(usage: bytes) -> TokenCounts | None:
+def tokens_of(usage: bytes, *, of_images: bool = False) -> TokenCounts | None:
     """Disjoint buckets of a usage object in OpenAI's shapes (chat, responses, embeddings) and their variants.
 
     None when it tells no counts, or nonsense: a negative or an impossible one, or one that is no integer.
@@ -113,7 +113,7 @@ def tokens_of(usage: bytes) -> TokenCounts | None:
     Cached tokens are a part of the input, unless there are more of them: then they stand beside it, as they do where
     Anthropic's `cache_read_input_tokens` is told with `input_tokens`. Reasoning is a part of the output, unless the
     total says that it stands beside it, as with xAI and Gemini. Where no output is told, as for embeddings, the total
-    is input.
+    is input. `of_images` says that an output without details is pictures, as that of OpenAI's images endpoint.
 
     Source: https://platform.openai.com/docs/api-reference/chat/object (usage) and .../responses/object (usage);
     `prompt_cache_hit_tokens` is DeepSeek's, `cached_tokens` Moonshot's and Together's, `num_cached_tokens` Mistral's,
@@ -131,15 +131,16 @@ def tokens_of(usage: bytes) -> TokenCounts | None:
     if total_out is None:
         rest = max((told.total_tokens or 0) - given.input, 0)
         return given.counted(told, input_uncached=given.input_uncached + rest)
-    made = told.completion_tokens_details or told.output_tokens_details or told.output_token_details or _NO_OUTPUT
+    made = told.completion_tokens_details or told.output_tokens_details or told.output_token_details
+    if made is None:
+        made = _Output(image_tokens=total_out) if of_images else _NO_OUTPUT
     thought = _some(made.reasoning_tokens, told.reasoning_tokens)
-    beside = max((told.total_tokens or 0) - given.input - total_out, 0)
-    if thought > total_out:
-        beside = max(beside, thought)
-    if beside:
-        thought, inside = beside, 0
+    if told.total_tokens is not None:
+        beside = max(told.total_tokens - given.input - total_out, 0)
     else:
-        inside = thought
+        beside = thought if thought > total_out else 0
+    inside = 0 if beside else min(thought, total_out)
+    thought = beside or inside
     audio = min(_some(made.audio_tokens), total_out - inside)
     image = min(_some(made.image_tokens), total_out - inside - audio)
     text = total_out - inside - audio - image
@@ -255,6 +256,11 @@ def _is_list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def service_of(served: str, asked: str) -> str:
+    """How a request was served: as the answer says, which may differ from what was asked for."""
+    return served or asked
+
+
 def counts_of(tokens: TokenCounts) -> Counts:
     """What is priced of the buckets."""
     return Counts(**{name: getattr(tokens, name) for name in Counts._fields})
@@ -293,26 +299,36 @@ class Load(NamedTuple):
     media_bytes: int = 0
 
 
-_BLOBS = (b";base64,", b'"data":"', b'"data": "', b'"bytes":"', b'"bytes": "')
-_LINKS = (b'"image_url"', b'"file_url"', b'"file_id"', b'"fileUri"', b'"file_uri"')
-_SHORTEST_BLOB = 256
+_LINKED = ("url", "image_url", "file_url", "file_id", "fileUri", "file_uri")
+_HELD = ("data", "bytes", "file_data")
+_MARKS = tuple(
+    (f'"{name}":{space}"'.encode(), is_link)
+    for names, is_link in ((_LINKED, True), (_HELD, False))
+    for name in names
+    for space in ("", " ")
+)
+_SHORTEST_MEDIUM = 256
 
 
 def load_of(body: bytes) -> Load:
-    """Weigh a request. Looks for what media look like in every dialect, and parses nothing."""
+    """Weigh a request: looks for the names under which media stand in every dialect, and parses nothing.
+
+    Within a text these names are escaped, so nobody's text is taken for a medium.
+    """
     media, taken = 0, 0
-    for mark in _BLOBS:
+    for mark, is_link in _MARKS:
         at = body.find(mark)
         while at >= 0:
             begin = at + len(mark)
             end = body.find(b'"', begin)
             size = (end if end >= 0 else len(body)) - begin
-            if size >= _SHORTEST_BLOB:
-                media += 1
+            if size >= _SHORTEST_MEDIUM:
                 taken += size
+                media += 1
+            elif is_link:
+                media += 1
             at = body.find(mark, begin + size)
-    links = sum(body.count(mark) for mark in _LINKS)
-    return Load(len(body) - taken, max(media, links), taken)
+    return Load(len(body) - taken, media, taken)
 
 
 class Estimate(NamedTuple):
@@ -331,9 +347,10 @@ def estimate(
     than one token, no medium more than `MEDIUM_TOKENS`, and every token costs as much as the dearest kind of its side.
     So nothing that is settled is ever above it, when the request gives `max_tokens`, with these exceptions, whose size
     nobody can know before: documents of many pages, pictures and files behind a link that the model's maker counts
-    above `MEDIUM_TOKENS`, what a server's own tools put into the context and charge by the call, predicted outputs, a
-    service (such as `priority`) that the provider's settings choose and not the request, and an earlier response that
-    the server kept. Without `max_tokens` the answer is taken to be `DEFAULT_ANSWER_TOKENS` long.
+    above `MEDIUM_TOKENS`, what a server's own tools put into the context and charge by the call, predicted outputs,
+    reasoning that a provider does not count against `max_tokens`, a service (such as `priority`) that the provider's
+    settings choose and not the request, and an earlier response that the server kept. Without `max_tokens` the answer
+    is taken to be `DEFAULT_ANSWER_TOKENS` long.
     """
     load = Load(load) if isinstance(load, int) else load
     made = (DEFAULT_ANSWER_TOKENS if max_tokens is None else max_tokens) * max(choices, 1)

@@ -125,8 +125,10 @@ def _tokens(listed: ListPrice) -> tuple[Price, ...]:
 
 
 def _price(listed: ListPrice, input_tokens: int) -> ModelPrice | None:
-    """The prices that hold for a request of so many input tokens; an embedding model has no output price, which is 0
-    tokens anyway.
+    """The prices that hold for a request of so many input tokens.
+
+    Where there is no price for text out, the model makes something else, whose price then holds for all that it makes;
+    an embedding model makes 0 tokens.
     """
     found = [_nano(price, input_tokens) for price in _tokens(listed)]
     plain_in, out, read, write, audio_in, audio_out, write_1h, image_in, image_out, audio_read, image_read, thought = (
@@ -136,7 +138,7 @@ def _price(listed: ListPrice, input_tokens: int) -> ModelPrice | None:
         return None
     return ModelPrice(
         plain_in,
-        out or 0,
+        out if out is not None else image_out or audio_out or 0,
         read,
         write,
         audio_in,

@@ -233,8 +233,7 @@ class ResponsesDecoder:
         tools = object_of(response.get("tool_usage"))
         searches = count_of(object_of(tools.get("web_search")).get("num_requests"))
         if not searches:
-            kinds = (item.get("type") for item in objects_of(response.get("output")))
-            searches = sum(kind == "web_search_call" for kind in kinds)
+            searches = sum(map(_is_search, objects_of(response.get("output"))))
         told = {**usage, "tool_usage": {**tools, "web_search": {"num_requests": searches}}} if searches else usage
         self._usage = _encode(told)
         return [{**self._head, "choices": [], "usage": usage_to_chat(usage)}]
@@ -250,6 +249,12 @@ class ResponsesDecoder:
 
     def _delta(self, delta: Chunk) -> Chunk:
         return {**self._head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+
+def _is_search(item: Chunk) -> bool:
+    """Opening a page that was found is no search, and is not charged."""
+    action = text_of(object_of(item.get("action")).get("type"))
+    return item.get("type") == "web_search_call" and action in {"", "search"}
 
 
 def _problem(error: Chunk) -> Problem:
