@@ -263,13 +263,26 @@ def service_of(served: str, asked: str) -> str:
 
 def counts_of(tokens: TokenCounts) -> Counts:
     """What is priced of the buckets."""
-    return Counts(**{name: getattr(tokens, name) for name in Counts._fields})
+    return Counts(
+        tokens.input_uncached,
+        tokens.cache_read,
+        tokens.cache_write,
+        tokens.output_text,
+        tokens.reasoning,
+        tokens.audio_in,
+        tokens.audio_out,
+        tokens.image_in,
+        tokens.cache_write_1h,
+        tokens.audio_cached,
+        tokens.image_cached,
+        tokens.image_out,
+        tokens.web_searches,
+    )
 
 
 def total_tokens(tokens: TokenCounts) -> int:
     """All buckets together."""
-    counts = counts_of(tokens)
-    return counts.input + counts.output
+    return sum(counts_of(tokens)) - tokens.web_searches
 
 
 # What it costs

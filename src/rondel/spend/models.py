@@ -51,9 +51,15 @@ class Counts(NamedTuple):
     image_out: int = 0
     web_searches: int = 0
 
+    @staticmethod
+    def of_input() -> tuple[str, ...]:
+        """The names of the counts that are input tokens: what tiers go by."""
+        cached = ("cache_read", "audio_cached", "image_cached")
+        return ("input_uncached", *cached, "cache_write", "cache_write_1h", "audio_in", "image_in")
+
     @property
     def input(self) -> int:
-        """All input tokens: what tiers go by."""
+        """All input tokens."""
         cached = self.cache_read + self.audio_cached + self.image_cached
         written = self.cache_write + self.cache_write_1h
         return self.input_uncached + cached + written + self.audio_in + self.image_in

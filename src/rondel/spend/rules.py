@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import mul
 
 from rondel.money import nano
 from rondel.spend.models import Counts, ModelPrice
@@ -28,23 +29,30 @@ def cost_nano(price: ModelPrice, counts: Counts, service: str = "") -> int | Non
     if at is None or (counts.web_searches and at.search_nano is None):
         return None
     at = in_tier(at, counts.input)
-    read, written = _first(at.cache_read_nano, at.input_nano), _first(at.cache_write_nano, at.input_nano)
-    millionths = (
-        counts.input_uncached * at.input_nano
-        + counts.cache_read * read
-        + counts.audio_cached * _first(at.audio_cached_nano, read)
-        + counts.image_cached * _first(at.image_cached_nano, read)
-        + counts.cache_write * written
-        + counts.cache_write_1h * _first(at.cache_write_1h_nano, written)
-        + counts.audio_in * _first(at.audio_in_nano, at.input_nano)
-        + counts.image_in * _first(at.image_in_nano, at.input_nano)
-        + counts.output_text * at.output_nano
-        + counts.reasoning * _first(at.reasoning_nano, at.output_nano)
-        + counts.audio_out * _first(at.audio_out_nano, at.output_nano)
-        + counts.image_out * _first(at.image_out_nano, at.output_nano)
-    )
+    millionths = sum(map(mul, counts, rates(at)))
     fees = (at.request_nano or 0) + counts.web_searches * (at.search_nano or 0)
     return fees + (millionths + MILLION // 2) // MILLION
+
+
+def rates(price: ModelPrice) -> tuple[int, ...]:
+    """What a million of each of `Counts` cost, in their order and without the searches, once tier and service are
+    chosen."""
+    given, made = price.input_nano, price.output_nano
+    read, written = _first(price.cache_read_nano, given), _first(price.cache_write_nano, given)
+    return (
+        given,
+        read,
+        written,
+        made,
+        _first(price.reasoning_nano, made),
+        _first(price.audio_in_nano, given),
+        _first(price.audio_out_nano, made),
+        _first(price.image_in_nano, given),
+        _first(price.cache_write_1h_nano, written),
+        _first(price.audio_cached_nano, read),
+        _first(price.image_cached_nano, read),
+        _first(price.image_out_nano, made),
+    )
 
 
 def served_as(price: ModelPrice, service: str) -> ModelPrice | None:
@@ -60,6 +68,8 @@ def in_tier(price: ModelPrice, input_tokens: int) -> ModelPrice:
 
     Fees that a tier does not name are those of its price.
     """
+    if not price.tiers:
+        return price
     found = price
     for above, tier in sorted(price.tiers, key=lambda tier: tier[0]):
         if input_tokens > above:

@@ -4,7 +4,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from rondel.telemetry.models import (
     AggregateRow,
@@ -315,6 +315,20 @@ class AggregateOut(BaseModel):
     def of(cls, row: AggregateRow) -> "AggregateOut":
         """The wire shape of a group."""
         return cls(group=dict(row.group), bucket=row.bucket, measures=dict(row.measures))
+
+
+class RepriceIn(BaseModel):
+    """What is to be priced again."""
+
+    since: AwareDatetime
+    model: str = Field(default="", description="The name of the model that answered; empty is all.")
+
+
+class RepricedOut(BaseModel):
+    """How many spans have another cost now, and of which models (`provider/model`) no price is known."""
+
+    spans: int
+    unknown: list[str]
 
 
 class ErasedOut(BaseModel):
