@@ -35,6 +35,7 @@ _NAMES = {  # what telemetry calls a provider, where the list calls it otherwise
     "google_genai": "google",
     "vertex_ai": "google",
     "vertexai": "google",
+    "openai_compatible": "",  # anybody's server: the price of the model's own maker
     "mistral_ai": "mistral",
     "mistralai": "mistral",
     "x_ai": "x-ai",

@@ -19,7 +19,7 @@ from rondel.telemetry.models import Cost, Span, Tokens, TraceFilter
 from rondel.telemetry.repricing import UNPRICED, Repriced, Repricing, cost_sql
 from rondel.telemetry.service import Traces
 from tests.contract.telemetry.conftest import NOW, span
-from tests.unit.gateway.test_costing import prices
+from tests.prices import prices
 
 OLD = ModelPrice(1_000_000, 2_000_000, version="old")
 NEW = ModelPrice(3_000_000, 4_000_000, version="new")

@@ -22,6 +22,7 @@ from rondel.gateway.costing import (
 from rondel.gateway.rules import parse_head
 from rondel.spend.models import Counts, ModelPrice
 from rondel.telemetry.records import TokenCounts
+from tests.prices import prices
 
 
 def _told(**usage: Any) -> TokenCounts | None:
@@ -309,38 +310,6 @@ def test_what_the_answer_says_of_its_service_counts_before_what_was_asked_for() 
 
 
 # What is reserved
-
-
-rates = st.integers(0, 100_000_000_000)
-some_rates = st.none() | rates
-
-
-@st.composite
-def prices(draw: st.DrawFn, depth: int = 2) -> ModelPrice:
-    """Any price, with tiers and services."""
-    inner: st.SearchStrategy[ModelPrice] = prices(depth - 1) if depth else st.nothing()
-    tiers = draw(st.lists(st.tuples(st.integers(0, 3000), inner), max_size=2 if depth else 0))
-    names = st.sampled_from(["batch", "flex", "priority"])
-    services = draw(st.lists(st.tuples(names, inner), max_size=2 if depth == 2 else 0, unique_by=lambda one: one[0]))
-    return ModelPrice(
-        draw(rates),
-        draw(rates),
-        draw(some_rates),
-        draw(some_rates),
-        draw(some_rates),
-        draw(some_rates),
-        "v",
-        tuple(tiers),
-        draw(some_rates),
-        draw(some_rates),
-        draw(some_rates),
-        draw(some_rates),
-        draw(some_rates),
-        draw(some_rates),
-        draw(st.none() | st.integers(0, 10**9)),
-        None,
-        tuple(services),
-    )
 
 
 def _split(total: int, parts: list[int]) -> list[int]:

@@ -52,6 +52,10 @@ def test_names_of_telemetry_are_those_of_the_list() -> None:
     )
 
 
+def test_a_model_at_anybodys_server_has_the_price_of_its_maker() -> None:
+    assert GenaiPrices().find("openai_compatible", "gpt-4o", NOW) == GenaiPrices().find("", "gpt-4o", NOW) is not None
+
+
 def test_own_prices_come_first() -> None:
     own = ModelPrice(1, 2, version="mine")
     book = OwnPrices({("local", "*"): own}, behind=GenaiPrices())

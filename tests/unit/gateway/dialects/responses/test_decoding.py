@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rondel.gateway.dataplane.folding import fold
 from rondel.gateway.dialects.responses.decoding import ResponsesDecoder
+from rondel.gateway.dialects.responses.dialect import Responses
 from rondel.gateway.models import Operation
 from rondel.gateway.ports import Call, Chunk, Problem
 from rondel.gateway.providers.openai import OpenAI
@@ -205,6 +206,38 @@ def test_what_chat_says_survives_the_way_through_responses(
     assert ("reasoning_details" in now) is is_signed
     assert after["choices"][0]["finish_reason"] == finish
     assert after["usage"]["completion_tokens"] == before["usage"]["completion_tokens"]
+
+
+@given(st.none() | texts, st.none() | texts, calls, st.booleans())
+def test_what_responses_say_survives_the_way_through_chat(
+    thought: str | None, said: str | None, called: list[tuple[str, list[str]]], is_signed: bool
+) -> None:
+    """An answer's items are sent back as input, with outputs of its calls, and are the message that they came from."""
+    message: dict[str, Any] = {"role": "assistant", "content": said}
+    if thought:
+        message["reasoning_content"] = thought
+    if is_signed:
+        message["reasoning_details"] = [{"type": "reasoning.encrypted", "data": "x", "id": "r", "format": "other"}]
+    if called:
+        message["tool_calls"] = [
+            {"id": f"c{index}", "type": "function", "function": {"name": name, "arguments": "".join(arguments)}}
+            for index, (name, arguments) in enumerate(called)
+        ]
+    response = json.loads(writer_of().whole(whole(message)))
+    outputs = [
+        {"type": "function_call_output", "call_id": item["call_id"], "output": "done"}
+        for item in response["output"]
+        if item["type"] == "function_call"
+    ]
+    body = json.dumps({"model": "m", "input": [*response["output"], *outputs]}).encode()
+    dialect = Responses()
+    messages = json.loads(bytes(dialect.read(body, dialect.head("", {}, body))["messages"]))
+    is_empty = len(message) == 2 and said is None
+    assert messages == ([] if is_empty else [message, *_tool_messages(len(called))])
+
+
+def _tool_messages(count: int) -> list[dict[str, str]]:
+    return [{"role": "tool", "tool_call_id": f"c{index}", "content": "done"} for index in range(count)]
 
 
 def test_a_stream_and_a_whole_answer_say_the_same() -> None:
