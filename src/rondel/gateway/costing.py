@@ -1,7 +1,7 @@
 """What a request used, as providers tell it; what it costs; and what is reserved for it before. All pure."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeGuard
+from typing import Annotated, Any, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -32,38 +32,41 @@ LARGEST_COUNT = 1_000_000_000
 # What was used
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)] | None
+
+
 class _Cached(msgspec.Struct):
-    text_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+    text_tokens: _Count = None
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
 
 
 class _Kept(msgspec.Struct):
     """How long what was written to the cache stays: OpenAI's names, and Anthropic's."""
 
-    ttl_12h_tokens: int | None = None
-    ephemeral_1h_input_tokens: int | None = None
-    ephemeral_5m_input_tokens: int | None = None
+    ttl_12h_tokens: _Count = None
+    ephemeral_1h_input_tokens: _Count = None
+    ephemeral_5m_input_tokens: _Count = None
 
 
 class _Input(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: _Count = None
     cached_tokens_details: _Cached | None = None
-    cache_write_tokens: int | None = None
-    cache_creation_tokens: int | None = None
+    cache_write_tokens: _Count = None
+    cache_creation_tokens: _Count = None
     cache_write_tokens_details: _Kept | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
 
 
 class _Output(msgspec.Struct):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+    reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
+    image_tokens: _Count = None
 
 
 class _WebSearch(msgspec.Struct):
-    num_requests: int | None = None
+    num_requests: _Count = None
 
 
 class _ToolUsage(msgspec.Struct):
@@ -71,32 +74,32 @@ class _ToolUsage(msgspec.Struct):
 
 
 class _ServerTools(msgspec.Struct):
-    web_search_requests: int | None = None
+    web_search_requests: _Count = None
 
 
 class _Usage(msgspec.Struct):
     """Every name under which a server that speaks OpenAI's dialects tells a count."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
     prompt_tokens_details: _Input | None = None
     completion_tokens_details: _Output | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: _Count = None
+    output_tokens: _Count = None
     input_tokens_details: _Input | None = None
     input_token_details: _Input | None = None
     output_tokens_details: _Output | None = None
     output_token_details: _Output | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-    num_cached_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    prompt_cache_hit_tokens: _Count = None
+    cached_tokens: _Count = None
+    num_cached_tokens: _Count = None
+    cache_read_input_tokens: _Count = None
+    cache_creation_input_tokens: _Count = None
     cache_creation: _Kept | None = None
-    reasoning_tokens: int | None = None
-    num_search_queries: int | None = None
-    num_sources_used: int | None = None
+    reasoning_tokens: _Count = None
+    num_search_queries: _Count = None
+    num_sources_used: _Count = None
     server_tool_use: _ServerTools | None = None
     tool_usage: _ToolUsage | None = None
 
@@ -125,26 +128,15 @@ def tokens_of(usage: bytes, *, of_images: bool = False) -> TokenCounts | None:
         return None
     total_in = told.prompt_tokens if told.prompt_tokens is not None else told.input_tokens
     total_out = told.completion_tokens if told.completion_tokens is not None else told.output_tokens
-    if (total_in is None and total_out is None and told.total_tokens is None) or not _is_sound(told):
+    total = told.total_tokens
+    if total_in is None and total_out is None and total is None:
         return None
     given = _given(told, total_in or 0)
     if total_out is None:
-        rest = max((told.total_tokens or 0) - given.input, 0)
-        return given.counted(told, input_uncached=given.input_uncached + rest)
-    made = told.completion_tokens_details or told.output_tokens_details or told.output_token_details
-    if made is None:
-        made = _Output(image_tokens=total_out) if of_images else _NO_OUTPUT
-    thought = _some(made.reasoning_tokens, told.reasoning_tokens)
-    if told.total_tokens is not None:
-        beside = max(told.total_tokens - given.input - total_out, 0)
-    else:
-        beside = thought if thought > total_out else 0
-    inside = 0 if beside else min(thought, total_out)
-    thought = beside or inside
-    audio = min(_some(made.audio_tokens), total_out - inside)
-    image = min(_some(made.image_tokens), total_out - inside - audio)
-    text = total_out - inside - audio - image
-    return given.counted(told, output_text=text, reasoning=thought, audio_out=audio, image_out=image)
+        rest = max((total or 0) - sum(given), 0)
+        return _counts(given._replace(input_uncached=given.input_uncached + rest), _NOTHING, _searches(told))
+    beside = None if total is None else max(total - sum(given) - total_out, 0)
+    return _counts(given, _made(told, total_out, beside, of_images=of_images), _searches(told))
 
 
 class _Given(NamedTuple):
@@ -159,65 +151,90 @@ class _Given(NamedTuple):
     audio_cached: int
     image_cached: int
 
-    @property
-    def input(self) -> int:
-        return sum(self)
 
-    def counted(self, told: _Usage, **more: int) -> TokenCounts:
-        counts: dict[str, Any] = {**self._asdict(), "web_searches": _searches(told), **more}
-        return TokenCounts(**counts)
+class _Made(NamedTuple):
+    """The output's part of the buckets."""
+
+    text: int
+    reasoning: int
+    audio: int
+    image: int
+
+
+_NOTHING = _Made(0, 0, 0, 0)
+
+
+def _counts(given: _Given, made: _Made, searches: int) -> TokenCounts:
+    plain, read, written, audio, image, written_1h, audio_read, image_read = given
+    text, thought, audio_out, image_out = made
+    return TokenCounts(
+        plain,
+        read,
+        written,
+        text,
+        thought,
+        audio,
+        audio_out,
+        image,
+        False,
+        written_1h,
+        audio_read,
+        image_read,
+        image_out,
+        searches,
+    )
 
 
 def _given(told: _Usage, total: int) -> _Given:
     details = told.prompt_tokens_details or told.input_tokens_details or told.input_token_details or _NO_INPUT
-    kept = told.cache_creation or details.cache_write_tokens_details or _NOT_KEPT
     hit = told.cache_read_input_tokens
-    cached = _some(details.cached_tokens, told.prompt_cache_hit_tokens, told.cached_tokens, told.num_cached_tokens, hit)
-    written = _some(details.cache_write_tokens, details.cache_creation_tokens, told.cache_creation_input_tokens)
+    cached = details.cached_tokens or told.prompt_cache_hit_tokens or told.cached_tokens or told.num_cached_tokens
+    cached = cached or hit or 0
+    written = details.cache_write_tokens or details.cache_creation_tokens or told.cache_creation_input_tokens or 0
     is_beside = cached + written > total or (hit is not None and told.prompt_tokens is None)
     plain = total if is_beside else total - cached - written
+    if not (written or details.audio_tokens or details.image_tokens or details.cached_tokens_details):
+        return _Given(plain, cached, 0, 0, 0, 0, 0, 0)
+    kept = told.cache_creation or details.cache_write_tokens_details or _NOT_KEPT
     parts = details.cached_tokens_details or _NO_CACHED
-    audio_cached = min(_some(parts.audio_tokens), cached)
-    image_cached = min(_some(parts.image_tokens), cached - audio_cached)
-    audio = min(max(_some(details.audio_tokens) - audio_cached, 0), plain)
-    image = min(max(_some(details.image_tokens) - image_cached, 0), plain - audio)
-    long = min(_some(kept.ttl_12h_tokens, kept.ephemeral_1h_input_tokens), written)
+    audio_cached = min(parts.audio_tokens or 0, cached)
+    image_cached = min(parts.image_tokens or 0, cached - audio_cached)
+    audio = min(max((details.audio_tokens or 0) - audio_cached, 0), plain)
+    image = min(max((details.image_tokens or 0) - image_cached, 0), plain - audio)
+    long = min(kept.ttl_12h_tokens or kept.ephemeral_1h_input_tokens or 0, written)
     return _Given(
-        input_uncached=plain - audio - image,
-        cache_read=cached - audio_cached - image_cached,
-        cache_write=written - long,
-        audio_in=audio,
-        image_in=image,
-        cache_write_1h=long,
-        audio_cached=audio_cached,
-        image_cached=image_cached,
+        plain - audio - image,
+        cached - audio_cached - image_cached,
+        written - long,
+        audio,
+        image,
+        long,
+        audio_cached,
+        image_cached,
     )
+
+
+def _made(told: _Usage, total: int, beside: int | None, *, of_images: bool) -> _Made:
+    """`beside` is what the server's total holds beyond input and output; None when it tells no total."""
+    details = told.completion_tokens_details or told.output_tokens_details or told.output_token_details
+    if details is None:
+        details = _Output(image_tokens=total) if of_images else _NO_OUTPUT
+    thought = details.reasoning_tokens or told.reasoning_tokens or 0
+    if beside is None:
+        beside = thought if thought > total else 0
+    inside = 0 if beside else min(thought, total)
+    audio = min(details.audio_tokens or 0, total - inside)
+    image = min(details.image_tokens or 0, total - inside - audio)
+    return _Made(total - inside - audio - image, beside or inside, audio, image)
 
 
 def _searches(told: _Usage) -> int:
-    by_tool = told.tool_usage.web_search if told.tool_usage is not None else None
-    return _some(
-        told.server_tool_use.web_search_requests if told.server_tool_use is not None else None,
-        by_tool.num_requests if by_tool is not None else None,
-        told.num_search_queries,
-        told.num_sources_used,
-    )
-
-
-def _some(*counts: int | None) -> int:
-    """The first that is told and not 0."""
-    return next((count for count in counts if count), 0)
-
-
-def _is_sound(told: msgspec.Struct) -> bool:
-    for name in told.__struct_fields__:
-        value: object = getattr(told, name)
-        if isinstance(value, msgspec.Struct):
-            if not _is_sound(value):
-                return False
-        elif isinstance(value, int) and not 0 <= value <= LARGEST_COUNT:
-            return False
-    return True
+    by_server, by_tool = told.server_tool_use, told.tool_usage
+    if by_server is not None and by_server.web_search_requests:
+        return by_server.web_search_requests
+    if by_tool is not None and by_tool.web_search is not None and by_tool.web_search.num_requests:
+        return by_tool.web_search.num_requests
+    return told.num_search_queries or told.num_sources_used or 0
 
 
 def find_usage(piece: dict[str, Any]) -> Mapping[str, Any] | None:
@@ -320,6 +337,8 @@ _MARKS = tuple(
     for name in names
     for space in ("", " ")
 )
+_ENDINGS = (b'rl":', b'_id":', b'ri":', b'data":', b'bytes":')
+"""Of the marks: a body without them holds no medium."""
 _SHORTEST_MEDIUM = 256
 
 
@@ -328,6 +347,8 @@ def load_of(body: bytes) -> Load:
 
     Within a text these names are escaped, so nobody's text is taken for a medium.
     """
+    if not any(ending in body for ending in _ENDINGS):
+        return Load(len(body))
     media, taken = 0, 0
     for mark, is_link in _MARKS:
         at = body.find(mark)

@@ -28,7 +28,8 @@ def cost_nano(price: ModelPrice, counts: Counts, service: str = "") -> int | Non
     at = served_as(price, service)
     if at is None or (counts.web_searches and at.search_nano is None):
         return None
-    at = in_tier(at, counts.input)
+    if at.tiers:
+        at = in_tier(at, counts.input)
     millionths = sum(map(mul, counts, rates(at)))
     fees = (at.request_nano or 0) + counts.web_searches * (at.search_nano or 0)
     return fees + (millionths + MILLION // 2) // MILLION
@@ -90,28 +91,27 @@ def dearest(price: ModelPrice, input_tokens: int, service: str = "") -> tuple[in
     A service without a known price is taken for the dearest that is known.
     """
     named = served_as(price, service)
+    if named is not None and not named.tiers:
+        return _most(named)
     ways = [price, *(way for _, way in price.services)] if named is None else [named]
     every = [one for way in ways for one in (way, *(tier for above, tier in way.tiers if input_tokens > above))]
+    given, made, fees = zip(*map(_most, every), strict=True)
+    return max(given), max(made), max(fees)
+
+
+def _most(price: ModelPrice) -> tuple[int, int, int]:
     given = max(
-        rate or 0
-        for one in every
-        for rate in (
-            one.input_nano,
-            one.cache_read_nano,
-            one.cache_write_nano,
-            one.cache_write_1h_nano,
-            one.audio_in_nano,
-            one.image_in_nano,
-            one.audio_cached_nano,
-            one.image_cached_nano,
-        )
+        price.input_nano,
+        price.cache_read_nano or 0,
+        price.cache_write_nano or 0,
+        price.cache_write_1h_nano or 0,
+        price.audio_in_nano or 0,
+        price.image_in_nano or 0,
+        price.audio_cached_nano or 0,
+        price.image_cached_nano or 0,
     )
-    made = max(
-        rate or 0
-        for one in every
-        for rate in (one.output_nano, one.reasoning_nano, one.audio_out_nano, one.image_out_nano)
-    )
-    return given, made, max(one.request_nano or 0 for one in every)
+    made = max(price.output_nano, price.reasoning_nano or 0, price.audio_out_nano or 0, price.image_out_nano or 0)
+    return given, made, price.request_nano or 0
 
 
 def reported_nano(usage: Mapping[str, object]) -> int | None:
