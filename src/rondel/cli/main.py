@@ -22,6 +22,7 @@ GROUPS = {
     "engine": ("serving", "Local engines: deployments and their health."),
     "release": ("releases", "Releases: gate, approve, canary, promote, roll back."),
     "gateway": ("gateway", "Routes, connections and keys of the gateway."),
+    "price": ("spend.prices", "What models cost: list, show, set, reprice."),
     "monitor": ("monitoring", "Monitors and alerts."),
     "key": ("identity", "Keys and people: issue, list, revoke."),
     "audit": ("audit", "The audit log: list, verify, export."),

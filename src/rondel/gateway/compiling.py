@@ -159,8 +159,7 @@ def _target(place: Place, connection: str, model: str, adapter: Component | None
     if saved is None:
         known = did_you_mean(connection, [*place.connections, LOCAL])
         return Target(connection_id="", model=name, problem=f"There is no connection {connection!r}. {known}")
-    provider = "" if saved.provider == "openai_compatible" else saved.provider
-    return Target(connection_id=saved.id, model=name, price=place.prices.find(provider, model, place.at))
+    return Target(connection_id=saved.id, model=name, price=place.prices.find(saved.provider, model, place.at))
 
 
 def _local(place: Place, model: str, adapter: Component | None) -> Target:

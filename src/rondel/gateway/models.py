@@ -35,10 +35,11 @@ class Operation(StrEnum):
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """What routing needs of a request. `wants_usage` says that a stream's last chunk shall tell its usage.
+    """What routing and reserving need of a request. `wants_usage` says that a stream's last chunk shall tell its usage.
 
     `is_array` says that a stream is wanted as one JSON array (application/json) and not as server-sent events, as
-    Gemini streams unless `alt=sse` stands in the query.
+    Gemini streams unless `alt=sse` stands in the query. `choices` is how many answers are asked for, `service_tier` how
+    the request wants to be served.
     """
 
     model: str
@@ -48,6 +49,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     metadata: Mapping[str, str]
     wants_usage: bool
     is_array: bool = False
+    choices: int = 1
+    service_tier: str = ""
 
 
 class Capture(StrEnum):

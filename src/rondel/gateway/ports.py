@@ -182,8 +182,8 @@ class Dialect(Protocol):
         """
         ...
 
-    def writer(self, fields: Fields, head: Head) -> Writer:
-        """For the answer to the request that was read into `fields`."""
+    def writer(self, fields: Fields, head: Head, body: bytes) -> Writer:
+        """For the answer to the request `body` that was read into `fields`."""
         ...
 
     def error(self, status: int, problem: Problem) -> bytes:

@@ -1,4 +1,7 @@
-"""Decisions of the gateway: who answers, what is sent, what it costs, and when to try again. All pure."""
+"""Decisions of the gateway: who answers, what is sent, and when to try again. All pure.
+
+What it costs stands in `costing`, and is found here too.
+"""
 
 import hashlib
 import re
@@ -12,14 +15,10 @@ from rondel.chat import Message
 from rondel.errors import Invalid
 from rondel.gateway.models import Arm, Capture, Fields, Head, Operation, ReleaseCall, Route
 from rondel.prompts.rules import render, variables_of
-from rondel.spend.models import ModelPrice
-from rondel.spend.rules import cost_nano as price_tokens
-from rondel.telemetry.records import ArmStage, TokenCounts
+from rondel.telemetry.records import ArmStage
 
-MILLION = 1_000_000
-DEFAULT_ANSWER_TOKENS = 512
-"""What a request without `max_tokens` is taken to answer when tokens and money are reserved."""
-BYTES_PER_TOKEN = 4
+"""What of `costing` is found here; the names of this file itself need no list."""
+
 RETRY_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 OUR_FAULT_STATUS = frozenset({401, 402, 403})
 """Statuses that say that our credentials at the provider are wrong: never the caller's business."""
@@ -112,6 +111,9 @@ class _StreamOptions(msgspec.Struct):
 
 class _Head(msgspec.Struct):
     model: str
+    n: int | None = None
+    best_of: int | None = None
+    service_tier: str | None = None
     stream: bool | None = None
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
@@ -165,6 +167,8 @@ def parse_head(body: bytes) -> Head:
         told.user or "",
         told.metadata or _NO_METADATA,
         told.stream_options is not None and told.stream_options.include_usage,
+        choices=max(told.n or 1, told.best_of or 1),
+        service_tier=told.service_tier or "",
     )
 
 
@@ -265,105 +269,6 @@ def text_of(content: msgspec.Raw) -> str:
 
 def _plain(message: Message) -> dict[str, str]:
     return {"role": message.role, "content": message.content}
-
-
-# What it costs
-
-
-class _InputDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    audio_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-    audio_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-    prompt_cache_hit_tokens: int | None = None
-
-
-_usage = msgspec.json.Decoder(_Usage)
-
-
-def tokens_of(usage: bytes) -> TokenCounts | None:
-    """Disjoint buckets of an OpenAI usage object, in which cached and reasoning tokens are parts of the totals.
-
-    Source: https://platform.openai.com/docs/api-reference/chat/object (usage); `prompt_cache_hit_tokens` is DeepSeek's.
-    """
-    try:
-        reported = _usage.decode(usage)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    if reported.prompt_tokens is None and reported.completion_tokens is None:
-        return None
-    given = reported.prompt_tokens_details or _InputDetails()
-    made = reported.completion_tokens_details or _OutputDetails()
-    total_in, total_out = reported.prompt_tokens or 0, reported.completion_tokens or 0
-    cached = min(given.cached_tokens or reported.prompt_cache_hit_tokens or 0, total_in)
-    written = min(given.cache_write_tokens or 0, total_in - cached)
-    audio_in = min(given.audio_tokens or 0, total_in - cached - written)
-    reasoning = min(made.reasoning_tokens or 0, total_out)
-    audio_out = min(made.audio_tokens or 0, total_out - reasoning)
-    return TokenCounts(
-        input_uncached=total_in - cached - written - audio_in,
-        cache_read=cached,
-        cache_write=written,
-        output_text=total_out - reasoning - audio_out,
-        reasoning=reasoning,
-        audio_in=audio_in,
-        audio_out=audio_out,
-    )
-
-
-def total_tokens(tokens: TokenCounts) -> int:
-    """All buckets together."""
-    return (
-        tokens.input_uncached
-        + tokens.cache_read
-        + tokens.cache_write
-        + tokens.output_text
-        + tokens.reasoning
-        + tokens.audio_in
-        + tokens.audio_out
-        + tokens.image_in
-    )
-
-
-def cost_nano(price: ModelPrice | None, tokens: TokenCounts | None) -> int | None:
-    """Integer nano-USD; None when the price or the tokens are unknown."""
-    if price is None or tokens is None or tokens.estimated:
-        return None
-    return price_tokens(
-        price,
-        input_uncached=tokens.input_uncached + tokens.image_in,
-        cache_read=tokens.cache_read,
-        cache_write=tokens.cache_write,
-        output=tokens.output_text + tokens.reasoning,
-        audio_in=tokens.audio_in,
-        audio_out=tokens.audio_out,
-    )
-
-
-class Estimate(msgspec.Struct, frozen=True, gc=False):
-    """What is reserved before a request: an upper guess of its tokens and of its cost in nano-USD."""
-
-    tokens: int
-    nano: int
-
-
-def estimate(body_bytes: int, max_tokens: int | None, price: ModelPrice | None) -> Estimate:
-    """Guess before the call; a quarter of the bytes go in, `max_tokens` come out."""
-    given, made = body_bytes // BYTES_PER_TOKEN + 1, DEFAULT_ANSWER_TOKENS if max_tokens is None else max_tokens
-    nano = 0 if price is None else (given * price.input_nano + made * price.output_nano) // MILLION + 1
-    return Estimate(given + made, nano)
 
 
 # When to try again

@@ -39,7 +39,7 @@ from rondel.plugins import PluginInfo
 from rondel.releases.models import Stage
 from rondel.releases.service import Releases
 from rondel.serving.service import Deployments
-from rondel.spend.ports import PriceBook
+from rondel.spend.ports import PriceBooks
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.telemetry.records import ArmStage
@@ -63,7 +63,7 @@ class Gateways:
         identity: Identity,
         releases: Releases,
         deployments: Deployments,
-        prices: PriceBook,
+        prices: PriceBooks,
         workers: int = 1,
     ) -> None:
         self._store, self._audit, self._ids = store, audit, ids
@@ -245,7 +245,7 @@ class Gateways:
                 scope,
                 {one.name: one for one in self._store.connections(tx, scope)},
                 [deployment for at, deployment in deployments if at == scope],
-                self._prices,
+                self._prices.of(tx, scope),
                 tx.now(),
             )
             connections += connections_of(place, streaming)

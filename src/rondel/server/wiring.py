@@ -80,12 +80,17 @@ from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
 from rondel.serving.trial import Trials
 from rondel.spend.genai import GenaiPrices
+from rondel.spend.prices import api as prices_api
+from rondel.spend.prices.models import PricesChanged
+from rondel.spend.prices.service import Prices
+from rondel.spend.prices.store import PriceStore
 from rondel.storage.columns import api as columns_api
 from rondel.telemetry import api as telemetry_api
 from rondel.telemetry.figures import Figures
 from rondel.telemetry.intake import Intake
 from rondel.telemetry.language import parse_filter
 from rondel.telemetry.positions import Positions
+from rondel.telemetry.repricing import Repricing
 from rondel.telemetry.service import Traces
 from rondel.telemetry.spool.drain import Drain
 from rondel.telemetry.store import Store
@@ -117,12 +122,14 @@ class Services:
     monitors: Monitors
     reviews: Reviews
     gateways: Gateways
+    prices: Prices
 
 
 def build(ground: Foundation) -> Services:
     """The services over one foundation. Only the process that owns the columns drains the spool."""
     audit, ids = ground.audit, ground.ids
-    traces = _traces(ground)
+    prices = Prices(store=PriceStore(), audit=audit, ids=ids, listed=GenaiPrices())
+    traces = _traces(ground, prices)
     prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
     datasets = Datasets(
         store=DatasetStore(),
@@ -172,7 +179,7 @@ def build(ground: Foundation) -> Services:
         identity=ground.identity,
         releases=releases,
         deployments=deployments,
-        prices=GenaiPrices(),
+        prices=prices,
         workers=ground.settings.workers,
     )
     return Services(
@@ -209,6 +216,7 @@ def build(ground: Foundation) -> Services:
         monitors=_monitors(ground, traces, gateways),
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
         gateways=gateways,
+        prices=prices,
     )
 
 
@@ -225,8 +233,8 @@ def _monitors(ground: Foundation, traces: Traces, gateways: Gateways) -> Monitor
     )
 
 
-def _traces(ground: Foundation) -> Traces:
-    store, positions, prices = Store(ground.columns), Positions(), GenaiPrices()
+def _traces(ground: Foundation, prices: Prices) -> Traces:
+    store, positions = Store(ground.columns), Positions()
     intake = Intake(store, ground.clock)
     drain = Drain(
         ground.folder.spool, rows=ground.rows, positions=positions, intake=intake, prices=prices, clock=ground.clock
@@ -234,6 +242,7 @@ def _traces(ground: Foundation) -> Traces:
     return Traces(
         store=store,
         figures=Figures(ground.columns),
+        repricing=Repricing(ground.columns),
         intake=intake,
         positions=positions,
         rows=ground.rows,
@@ -269,7 +278,7 @@ def tasks(ground: Foundation, services: Services, chat: ChatModel) -> list[Task]
 def listen(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> Listeners:
     """Where the circle closes: what one area announces, another acts on."""
     listeners = Listeners()
-    for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged):
+    for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged, PricesChanged):
         listeners.on(event, keeper.changed)
     listeners.on(JobEnded, experiment_tasks.end_with_job(ground.rows, services.runs, services.jobs))
     listeners.on(JobEnded, evaluation_tasks.end_with_job(ground.rows, services.evaluations, services.jobs))
@@ -314,6 +323,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, keeper, rows, access),
+        prices_api.routes(services.prices, rows, access),
         gateway_api.internal(keeper, ground.secret),
         columns_api.routes(ground.columns, ground.internal_token),
         status.routes(ground, services, keeper, access),

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from rondel.spend.models import ModelPrice
+from rondel.storage.models import Scope
+from rondel.storage.ports import Tx
 
 
 class PriceBook(Protocol):
@@ -15,11 +17,18 @@ class PriceBook(Protocol):
         ...
 
 
-class OwnPrices:
-    """Prices that a person set, by (provider, model), before those of another book; the model `*` is any of the
-    provider's.
+class PriceBooks(Protocol):
+    """The price book of each project: what its people set, before what everybody pays."""
 
-    With no book behind it, it is also the fake for tests.
+    def of(self, tx: Tx, scope: Scope) -> PriceBook:
+        """The book as it is in this transaction."""
+        ...
+
+
+class OwnPrices:
+    """Prices by (provider, model), before those of another book; the model `*` is any of the provider's.
+
+    With no book behind it, it is also the fake for tests, of one book and of every project's.
     """
 
     def __init__(self, own: Mapping[tuple[str, str], ModelPrice], behind: PriceBook | None = None) -> None:
@@ -32,3 +41,7 @@ class OwnPrices:
         if found is not None or self._behind is None:
             return found
         return self._behind.find(provider, model, at)
+
+    def of(self, tx: Tx, scope: Scope) -> PriceBook:
+        """Itself: every project has the same."""
+        return self

@@ -24,6 +24,8 @@ from rondel.telemetry.schemas import (
     ErasedOut,
     FacetOut,
     FeedbackIn,
+    RepricedOut,
+    RepriceIn,
     ScoreIn,
     ScoreOut,
     SummaryOut,
@@ -191,6 +193,12 @@ def _listing(router: APIRouter, traces: Traces, access: Access, clock: Clock) ->
     ) -> ErasedOut:
         """Remove traces with their scores; they are gone from the disk when this answers."""
         return ErasedOut(erased=traces.erase(caller.scope, caller.actor, what=by, values=value))
+
+    @router.post("/api/v1/traces/reprice", tags=["traces"])
+    def reprice(body: RepriceIn, caller: Annotated[Caller, admin]) -> RepricedOut:
+        """Compute costs anew with the prices as they are known now; what was computed first stays beside them."""
+        done = traces.reprice(caller.scope, caller.actor, since=body.since, model=body.model)
+        return RepricedOut(spans=done.spans, unknown=list(done.unknown))
 
 
 def _started(lines: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from rondel.chat import ToolCall
+from rondel.spend.models import Counts
 
 T = TypeVar("T")
 
@@ -65,16 +66,26 @@ class Tokens:
     audio_in: int = 0
     audio_out: int = 0
     image_in: int = 0
+    cache_write_1h: int = 0
+    audio_cached: int = 0
+    image_cached: int = 0
+    image_out: int = 0
+    web_searches: int = 0
+
+    @property
+    def counts(self) -> Counts:
+        """What is priced of them."""
+        return Counts(**{name: getattr(self, name) for name in Counts._fields})
 
     @property
     def input(self) -> int:
         """All input tokens, cached ones included."""
-        return self.input_uncached + self.cache_read + self.cache_write + self.audio_in + self.image_in
+        return self.counts.input
 
     @property
     def output(self) -> int:
         """All output tokens, reasoning included."""
-        return self.output_text + self.reasoning + self.audio_out
+        return self.counts.output
 
     @property
     def total(self) -> int:
@@ -84,11 +95,16 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Cost in integer nano-USD, as the sender reported it and as we computed it; unknown is None, never 0."""
+    """Cost in integer nano-USD, as the sender reported it and as we computed it; unknown is None, never 0.
+
+    `before_nano` is what was computed first, with the price of `before_version`, where the span was priced again later.
+    """
 
     reported_nano: int | None = None
     computed_nano: int | None = None
     price_version: str = ""
+    before_nano: int | None = None
+    before_version: str = ""
 
     @property
     def nano(self) -> int | None:
@@ -213,6 +229,7 @@ class Span:
     mapping_version: int = 0
     attributes: Mapping[str, object] = field(default_factory=dict[str, object])
     events: tuple[SpanEvent, ...] = ()
+    service_tier: str = ""
 
     @property
     def duration_ms(self) -> float:

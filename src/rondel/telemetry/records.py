@@ -65,7 +65,11 @@ class GuardVerdict(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TokenCounts(msgspec.Struct, frozen=True, array_like=True):
-    """Disjoint buckets: no token is counted in two of them. `estimated` when the upstream reported no usage."""
+    """Disjoint buckets: no token is counted in two of them. `estimated` when the upstream reported no usage.
+
+    `cache_write_1h` is what is kept longer than the provider's shortest time. `web_searches` are no tokens, but are
+    charged beside them.
+    """
 
     input_uncached: int = 0
     cache_read: int = 0
@@ -76,6 +80,11 @@ class TokenCounts(msgspec.Struct, frozen=True, array_like=True):
     audio_out: int = 0
     image_in: int = 0
     estimated: bool = False
+    cache_write_1h: int = 0
+    audio_cached: int = 0
+    image_cached: int = 0
+    image_out: int = 0
+    web_searches: int = 0
 
 
 class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -144,6 +153,8 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     sent_body: bytes = b""
     answer_body: bytes = b""
     worker: int = 0
+    service_tier: str = ""
+    """How the upstream says that it served the request, such as `flex`: what costs more or less than the list."""
 
 
 class Frame(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from rondel.telemetry.models import (
     AggregateRow,
@@ -141,18 +141,28 @@ class TokensOut(Wire):
     audio_in: int
     audio_out: int
     image_in: int
+    cache_write_1h: int
+    audio_cached: int
+    image_cached: int
+    image_out: int
+    web_searches: int
     input: int
     output: int
     total: int
 
 
 class CostOut(Wire):
-    """Cost in nano-USD as reported and as computed; `disagrees` when they differ by more than 5 %."""
+    """Cost in nano-USD as reported and as computed; `disagrees` when they differ by more than 5 %.
+
+    `before_nano` is what was computed before the span was priced again.
+    """
 
     nano: int | None
     reported_nano: int | None
     computed_nano: int | None
     price_version: str
+    before_nano: int | None
+    before_version: str
     disagrees: bool
 
 
@@ -305,6 +315,20 @@ class AggregateOut(BaseModel):
     def of(cls, row: AggregateRow) -> "AggregateOut":
         """The wire shape of a group."""
         return cls(group=dict(row.group), bucket=row.bucket, measures=dict(row.measures))
+
+
+class RepriceIn(BaseModel):
+    """What is to be priced again."""
+
+    since: AwareDatetime
+    model: str = Field(default="", description="The name of the model that answered; empty is all.")
+
+
+class RepricedOut(BaseModel):
+    """How many spans have another cost now, and of which models (`provider/model`) no price is known."""
+
+    spans: int
+    unknown: list[str]
 
 
 class ErasedOut(BaseModel):

@@ -13,7 +13,7 @@ from rondel.audit.service import Audit
 from rondel.clock import Clock
 from rondel.errors import Invalid, NotFound
 from rondel.ids import Ids
-from rondel.spend.ports import PriceBook
+from rondel.spend.ports import PriceBooks
 from rondel.storage.models import Scope
 from rondel.storage.ports import Rows
 from rondel.telemetry.figures import Figures, Of
@@ -35,6 +35,7 @@ from rondel.telemetry.models import (
 from rondel.telemetry.otlp.decode import decode_traces
 from rondel.telemetry.otlp.mapping import map_spans
 from rondel.telemetry.positions import Positions
+from rondel.telemetry.repricing import Repriced, Repricing
 from rondel.telemetry.rules import read_cursor, trace_judged, write_cursor
 from rondel.telemetry.spool.drain import Drain
 from rondel.telemetry.store import SpanKey, Store
@@ -72,10 +73,11 @@ class Traces:
         *,
         store: Store,
         figures: Figures,
+        repricing: Repricing,
         intake: Intake,
         positions: Positions,
         rows: Rows,
-        prices: PriceBook,
+        prices: PriceBooks,
         audit: Audit,
         ids: Ids,
         clock: Clock,
@@ -83,6 +85,7 @@ class Traces:
     ) -> None:
         self._store = store
         self._figures = figures
+        self._repricing = repricing
         self._intake = intake
         self._positions = positions
         self._rows = rows
@@ -117,7 +120,9 @@ class Traces:
             Unavailable: too many spans wait already, or the columns take none now.
         """
         request = decode_traces(body, content_type, encoding)
-        mapped = map_spans(request, self._prices, now=self._clock.now())
+        with self._rows.reading() as tx:
+            prices = self._prices.of(tx, scope)
+        mapped = map_spans(request, prices, now=self._clock.now())
         duplicates = self._intake.write(scope, mapped.spans) if mapped.spans else 0
         return Ingested(len(mapped.spans) - duplicates, duplicates, mapped.rejected, mapped.reason)
 
@@ -321,6 +326,19 @@ class Traces:
         """Whole matching traces as JSON lines, latest first."""
         for trace in self.walk(scope, asked):
             yield msgspec.json.encode(trace, enc_hook=str) + b"\n"
+
+    # Pricing again
+
+    def reprice(self, scope: Scope, actor: Acting, *, since: datetime, model: str = "") -> Repriced:
+        """Compute the costs of what was answered since then anew, with the prices of its time as they are known now.
+
+        The cost that was computed first stays beside it. `model` is the name that answered; empty is all.
+        """
+        with self._rows.transaction() as tx:
+            self._audit.record(tx, scope, actor, "trace.reprice", model or "*", since=since)
+            book = self._prices.of(tx, scope)
+        self.flush()
+        return self._repricing.reprice(scope, book, since, model)
 
     # Erasing
 

@@ -69,9 +69,17 @@ _SPAN_COLUMNS: Mapping[str, str] = {
     "audio_in": "UInt32 CODEC(T64, ZSTD(1))",
     "audio_out": "UInt32 CODEC(T64, ZSTD(1))",
     "image_in": "UInt32 CODEC(T64, ZSTD(1))",
+    "cache_write_1h": "UInt32 CODEC(T64, ZSTD(1))",
+    "audio_cached": "UInt32 CODEC(T64, ZSTD(1))",
+    "image_cached": "UInt32 CODEC(T64, ZSTD(1))",
+    "image_out": "UInt32 CODEC(T64, ZSTD(1))",
+    "web_searches": "UInt32 CODEC(T64, ZSTD(1))",
+    "service_tier": "LowCardinality(String)",
     "cost_reported": "Nullable(Int64) CODEC(ZSTD(1))",
     "cost_computed": "Nullable(Int64) CODEC(ZSTD(1))",
     "price_version": "LowCardinality(String)",
+    "cost_before": "Nullable(Int64) CODEC(ZSTD(1))",
+    "price_version_before": "LowCardinality(String)",
     "summarises": "Bool",
     "ttft_ms": "Nullable(Float64) CODEC(ZSTD(1))",
     "finish_reason": "LowCardinality(String)",
@@ -93,6 +101,23 @@ _SPAN_COLUMNS: Mapping[str, str] = {
 }
 
 SPAN_NAMES = tuple(_SPAN_COLUMNS)
+
+_LATER = (
+    "cache_write_1h",
+    "audio_cached",
+    "image_cached",
+    "image_out",
+    "web_searches",
+    "service_tier",
+    "cost_before",
+    "price_version_before",
+)
+"""Columns that tables of earlier versions lack."""
+
+_TOKENS = (
+    "input_uncached + cache_read + cache_write + output_text_tokens + reasoning + audio_in + audio_out + image_in "
+    "+ cache_write_1h + audio_cached + image_cached + image_out"
+)
 
 _SCORE_COLUMNS: Mapping[str, str] = {
     "project_id": "LowCardinality(String)",
@@ -119,14 +144,16 @@ def definitions() -> Iterator[str]:
 CREATE TABLE IF NOT EXISTS {SPANS} (
     {_listed(_SPAN_COLUMNS)},
     cost Nullable(Int64) MATERIALIZED coalesce(cost_reported, cost_computed),
-    tokens UInt64 MATERIALIZED input_uncached + cache_read + cache_write + output_text_tokens + reasoning
-        + audio_in + audio_out + image_in,
+    tokens UInt64 MATERIALIZED {_TOKENS},
     INDEX by_trace trace_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_response response_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX by_stored stored_at TYPE minmax GRANULARITY 1,
     INDEX by_input input_text {_WORDS.format("input_text")},
     INDEX by_output output_text {_WORDS.format("output_text")}
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(at) ORDER BY (project_id, environment, at, trace_id, span_id) {_KEPT}"""
+    added = [f"ADD COLUMN IF NOT EXISTS {name} {_SPAN_COLUMNS[name]}" for name in _LATER]
+    yield f"ALTER TABLE {SPANS} {', '.join(added)}"
+    yield f"ALTER TABLE {SPANS} MODIFY COLUMN tokens UInt64 MATERIALIZED {_TOKENS}"
     yield f"""
 CREATE TABLE IF NOT EXISTS {SCORES} (
     {_listed(_SCORE_COLUMNS)}
@@ -194,9 +221,12 @@ def span_row(scope: Scope, span: Span, stored_at: datetime) -> tuple[object, ...
         span.provider,
         span.tokens is not None,
         *(min(max(count, 0), _UINT32) for count in _counts(tokens)),
+        span.service_tier,
         span.cost.reported_nano,
         span.cost.computed_nano,
         span.cost.price_version,
+        span.cost.before_nano,
+        span.cost.before_version,
         span.summarises,
         span.ttft_ms,
         span.finish_reason,
@@ -228,6 +258,11 @@ def _counts(tokens: Tokens) -> tuple[int, ...]:
         tokens.audio_in,
         tokens.audio_out,
         tokens.image_in,
+        tokens.cache_write_1h,
+        tokens.audio_cached,
+        tokens.image_cached,
+        tokens.image_out,
+        tokens.web_searches,
     )
 
 
@@ -250,6 +285,11 @@ def span_of(row: Sequence[object]) -> Span:
         value["audio_in"],
         value["audio_out"],
         value["image_in"],
+        value["cache_write_1h"],
+        value["audio_cached"],
+        value["image_cached"],
+        value["image_out"],
+        value["web_searches"],
     )
     return Span(
         trace_id=text["trace_id"],
@@ -278,7 +318,14 @@ def span_of(row: Sequence[object]) -> Span:
         tool=detail.tool,
         documents=detail.documents,
         tokens=tokens if value["has_tokens"] else None,
-        cost=Cost(some["cost_reported"], some["cost_computed"], text["price_version"]),
+        cost=Cost(
+            some["cost_reported"],
+            some["cost_computed"],
+            text["price_version"],
+            some["cost_before"],
+            text["price_version_before"],
+        ),
+        service_tier=text["service_tier"],
         summarises=bool(value["summarises"]),
         ttft_ms=some["ttft_ms"],
         finish_reason=text["finish_reason"],

@@ -10,12 +10,13 @@ from rondel.audit.signing import Signer
 from rondel.audit.store import AuditStore
 from rondel.clock import Clock, SystemClock
 from rondel.ids import Ids
-from rondel.spend.ports import OwnPrices, PriceBook
+from rondel.spend.ports import OwnPrices, PriceBooks
 from rondel.storage.columns.chdb import open_chdb
 from rondel.storage.ports import Columns, Rows
 from rondel.telemetry.figures import Figures
 from rondel.telemetry.intake import WAITING_LIMIT, Intake
 from rondel.telemetry.positions import Positions
+from rondel.telemetry.repricing import Repricing
 from rondel.telemetry.service import Traces
 from rondel.telemetry.spool.drain import BATCH, Drain
 from rondel.telemetry.store import Store
@@ -37,7 +38,7 @@ def traces_over(
     rows: Rows,
     spool: Path,
     clock: Clock,
-    prices: PriceBook | None = None,
+    prices: PriceBooks | None = None,
     *,
     batch: int = BATCH,
     waiting_limit: int = WAITING_LIMIT,
@@ -50,6 +51,7 @@ def traces_over(
     traces = Traces(
         store=store,
         figures=Figures(columns),
+        repricing=Repricing(columns),
         intake=intake,
         positions=positions,
         rows=rows,

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rondel.errors import Invalid
+from rondel.gateway.costing import tokens_of as openai_tokens_of
 from rondel.gateway.dialects.cohere.words import is_list
 from rondel.gateway.models import Operation
 from rondel.gateway.ports import Call, Chunk, Decoder

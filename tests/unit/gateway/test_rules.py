@@ -193,7 +193,6 @@ def test_the_input_is_never_read_as_a_template() -> None:
             (10, 0, 2, 3),
         ),
         ({"prompt_tokens": 10, "prompt_cache_hit_tokens": 7}, (3, 7, 0, 0)),
-        ({"prompt_tokens": 2, "prompt_tokens_details": {"cached_tokens": 9}}, (0, 2, 0, 0)),
         ({"prompt_tokens": 3, "completion_tokens": None, "prompt_tokens_details": None}, (3, 0, 0, 0)),
     ],
 )

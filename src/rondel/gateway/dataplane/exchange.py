@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
+from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
@@ -27,7 +28,7 @@ from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.dialects.events import event_of
 from rondel.gateway.models import Fields
 from rondel.gateway.ports import Call
-from rondel.gateway.rules import LONGEST_REST_S, OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s, total_tokens
+from rondel.gateway.rules import LONGEST_REST_S, OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
 from rondel.telemetry.records import ArmStage, GuardVerdict
 
 log = structlog.get_logger()

@@ -4,6 +4,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rondel.errors import NotFound, RondelError, Unavailable
+from rondel.gateway.costing import estimate, load_of
 from rondel.gateway.dataplane.asking import Asked, Entry, bearer, enter, named_headers, read
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
 from rondel.gateway.dataplane.forward import is_internal
@@ -15,7 +16,6 @@ from rondel.gateway.dataplane.ways import Taken
 from rondel.gateway.dataplane.wire import Answer, error_answer
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.models import Operation
-from rondel.gateway.rules import estimate
 from rondel.ids import chance
 
 SHADOW_LIMIT = 64
@@ -69,7 +69,9 @@ class Reception:
                 raise Unavailable(_NO_SNAPSHOT)
             way = read(asked, ways)
             taken = way.take(asked.unit.value, asked.request_id)
-            guess = estimate(len(body), asked.head.max_tokens, taken.lane.price)
+            head = asked.head
+            load, price = load_of(body), taken.lane.price
+            guess = estimate(load, head.max_tokens, price, choices=head.choices, service=head.service_tier)
             ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, now)
         except RondelError as error:
             self._refuse(reply, asked, error)

@@ -4,13 +4,14 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from rondel.gateway.costing import BYTES_PER_TOKEN, cost_nano
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.folding import EMPTY, Folded
 from rondel.gateway.dataplane.intake import Outcome
 from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.models import Capture, Fields
-from rondel.gateway.rules import BYTES_PER_TOKEN, assemble, cost_nano, is_captured
+from rondel.gateway.rules import assemble, is_captured
 from rondel.telemetry.records import Attempt, GatewayRecord, GuardVerdict, TokenCounts
 
 

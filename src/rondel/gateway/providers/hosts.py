@@ -1,10 +1,15 @@
-"""OpenAI-compatible hosts and engines: data only. Each states where it stands by default and what is its own."""
+"""OpenAI-compatible hosts and engines: data only. Each states where it stands by default and what is its own.
+
+Engines that serve the Responses API in some versions only (vLLM, SGLang, Ollama, llama.cpp) are asked in the chat
+dialect; a connection to one that does may say so with the option `operations`.
+"""
 
 from dataclasses import dataclass
 
 from rondel.gateway.dialects.extras import CACHE, DETAILS, THOUGHTS
+from rondel.gateway.models import Operation
 from rondel.gateway.ports import Capability
-from rondel.gateway.providers.openai import OpenAICompatible
+from rondel.gateway.providers.openai import WITH_RESPONSES, OpenAICompatible
 
 _STREAMS = frozenset({Capability.USAGE_ON_REQUEST, Capability.STREAM_UPSTREAM})
 
@@ -19,17 +24,19 @@ class DeepSeek(OpenAICompatible):
 
 @dataclass(frozen=True, kw_only=True)
 class Fireworks(OpenAICompatible):
-    """Source: https://docs.fireworks.ai/tools-sdks/openai-compatibility"""
+    """Source: https://docs.fireworks.ai/tools-sdks/openai-compatibility, https://docs.fireworks.ai/guides/response-api"""
 
     base_url: str = "https://api.fireworks.ai/inference/v1"
+    operations: frozenset[Operation] = WITH_RESPONSES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Groq(OpenAICompatible):
-    """Source: https://console.groq.com/docs/openai"""
+    """Answers 400 to messages with `reasoning_content`. Source: https://console.groq.com/docs/openai"""
 
     base_url: str = "https://api.groq.com/openai/v1"
     limit_field: str = "max_completion_tokens"
+    operations: frozenset[Operation] = WITH_RESPONSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +50,14 @@ class LlamaCpp(OpenAICompatible):
 
 @dataclass(frozen=True, kw_only=True)
 class Mistral(OpenAICompatible):
-    """Tells usage in the last chunk by itself and refuses `stream_options`. Source: https://docs.mistral.ai/api"""
+    """Tells usage in the last chunk by itself; answers 422 to fields that are not its own.
+
+    Source: https://docs.mistral.ai/api; of the fields that it refuses, those that only name or store a request.
+    """
 
     base_url: str = "https://api.mistral.ai/v1"
     capabilities: frozenset[Capability] = frozenset()
+    refuses: frozenset[str] = frozenset({"stream_options", "store", "user", "safety_identifier"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +100,8 @@ class VLLM(OpenAICompatible):
 
 @dataclass(frozen=True, kw_only=True)
 class XAI(OpenAICompatible):
-    """Source: https://docs.x.ai/docs/api-reference"""
+    """Source: https://docs.x.ai/docs/api-reference, https://docs.x.ai/docs/guides/chat (Responses)"""
 
     base_url: str = "https://api.x.ai/v1"
     limit_field: str = "max_completion_tokens"
+    operations: frozenset[Operation] = WITH_RESPONSES

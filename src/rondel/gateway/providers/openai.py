@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 import msgspec
 
+from rondel.gateway.costing import tokens_of
 from rondel.gateway.dialects.extras import EXTRAS, short_user, without
+from rondel.gateway.dialects.responses.decoding import ResponsesDecoder
 from rondel.gateway.models import Fields, Operation
 from rondel.gateway.ports import Call, Capability, Decoder, Problem
-from rondel.gateway.rules import assemble, raw, tokens_of
+from rondel.gateway.rules import assemble, raw
 from rondel.telemetry.records import TokenCounts
 
 _OPERATIONS = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING})
+WITH_RESPONSES = _OPERATIONS | {Operation.RESPONSES}
 
 _LIMIT = "max_completion_tokens"
 _STREAM_OPTIONS = "stream_options"
@@ -34,8 +37,9 @@ _body = msgspec.json.Decoder(_Body).decode
 class OpenAICompatible:
     """Any OpenAI-compatible server. A host with its own facts is a subclass that sets defaults, and nothing else.
 
-    `key_header` and `key_prefix` say how the key travels. Requests that come from another dialect are told only the
-    `extras` that it takes, and their limit by the name `limit_field`.
+    `key_header` and `key_prefix` say how the key travels. `refuses` are fields that the server answers with an error
+    and that change nothing of what is asked for: they are left out. Requests that come from another dialect are told
+    only the `extras` that it takes, and their limit by the name `limit_field`.
     Source: https://platform.openai.com/docs/api-reference
     """
 
@@ -46,6 +50,7 @@ class OpenAICompatible:
     operations: frozenset[Operation] = _OPERATIONS
     extras: frozenset[str] = frozenset()
     limit_field: str = "max_tokens"
+    refuses: frozenset[str] = frozenset()
 
     def path(self, call: Call) -> str:
         """`/chat/completions` and its like."""
@@ -62,7 +67,8 @@ class OpenAICompatible:
         if call.original is not None and bytes(call.fields.get("model", b"")) == bytes(model):
             return call.original
         fields = self._told(call.fields) if call.is_translated else call.fields
-        return assemble({**fields, "model": model})
+        left = {name: value for name, value in fields.items() if name not in self.refuses}
+        return assemble({**left, "model": model})
 
     def _told(self, given: Fields) -> Fields:
         """A translated request's fields as this server takes them."""
@@ -71,9 +77,9 @@ class OpenAICompatible:
             fields = {name: value for name, value in fields.items() if name != _STREAM_OPTIONS}
         return {self.limit_field if name == _LIMIT else name: value for name, value in fields.items()}
 
-    def decoder(self, call: Call) -> Decoder | None:  # noqa: ARG002  the port's other implementations translate
-        """None: nothing is to be translated."""
-        return None
+    def decoder(self, call: Call) -> Decoder | None:
+        """A response is read for the record; everything else is in the chat dialect."""
+        return ResponsesDecoder(is_stream=call.is_stream) if call.operation is Operation.RESPONSES else None
 
     def usage(self, reported: bytes) -> TokenCounts | None:
         """OpenAI's shape."""
@@ -96,3 +102,4 @@ class OpenAI(OpenAICompatible):
 
     base_url: str = "https://api.openai.com/v1"
     limit_field: str = _LIMIT
+    operations: frozenset[Operation] = WITH_RESPONSES

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from rondel.clock import from_ns
 from rondel.money import nano
 from rondel.spend.ports import PriceBook
+from rondel.spend.rules import cost_nano
 from rondel.telemetry.messages import as_list, as_text, parsed
 from rondel.telemetry.models import Cost, Entry, PromptUse, Span, SpanError, SpanEvent, SpanKind, Status
 from rondel.telemetry.otlp import genai, openinference
 from rondel.telemetry.otlp.decode import RawSpan
 from rondel.telemetry.otlp.dialect import Reading, first_text
 from rondel.telemetry.rules import without_repeats
-from rondel.telemetry.spool.mapping import priced
 
 MAPPING_VERSION = 1
 
@@ -184,9 +184,8 @@ def _error(raw: RawSpan, reading: Reading) -> SpanError | None:
 def _cost(reading: Reading, prices: PriceBook, at: datetime) -> Cost:
     reported = nano(reading.cost_usd) if reading.cost_usd is not None else None
     price = prices.find(reading.provider, reading.model or reading.model_requested, at) if reading.tokens else None
-    if reading.tokens is None or price is None:
-        return Cost(reported)
-    return Cost(reported, priced(reading.tokens, price), price.version)
+    cost = None if reading.tokens is None or price is None else cost_nano(price, reading.tokens.counts)
+    return Cost(reported) if price is None or cost is None else Cost(reported, cost, price.version)
 
 
 def _kept(raw: RawSpan) -> dict[str, object]:

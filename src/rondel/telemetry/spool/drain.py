@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from rondel.clock import Clock
-from rondel.spend.ports import PriceBook
+from rondel.spend.ports import PriceBook, PriceBooks
 from rondel.storage.models import Scope
 from rondel.storage.ports import Rows
 from rondel.telemetry.intake import Intake
@@ -41,7 +41,7 @@ class Drain:
         rows: Rows,
         positions: Positions,
         intake: Intake,
-        prices: PriceBook,
+        prices: PriceBooks,
         clock: Clock,
         batch: int = BATCH,
     ) -> None:
@@ -85,7 +85,8 @@ class Drain:
     ) -> None:
         end = frames[-1].end
         token = f"{segment.name}:{position.stored}-{end}"
-        spans = [pair for frame in frames for pair in self._spans(segment, frame)]
+        books: dict[Scope, PriceBook] = {}
+        spans = [pair for frame in frames for pair in self._spans(segment, frame, books)]
         if position.intended > position.stored:
             missing = self._intake.missing(spans)
             is_untouched = len(missing) == len(spans)
@@ -97,14 +98,17 @@ class Drain:
         self._tried.discard(token)
         self._move(segment, SpoolPosition(end, max(end, position.intended)), known)
 
-    def _spans(self, segment: Path, frame: Frame) -> list[tuple[Scope, Span]]:
+    def _spans(self, segment: Path, frame: Frame, books: dict[Scope, PriceBook]) -> list[tuple[Scope, Span]]:
         """The spans of a frame; one that cannot be read is left out with a line in the log, for it must not stop the
         rest.
         """
         try:
             record = decode(frame.payload)
             scope = Scope(record.project_id, record.environment)
-            return [(scope, span) for span in spans_of(record, self._prices)]
+            if scope not in books:
+                with self._rows.reading() as tx:
+                    books[scope] = self._prices.of(tx, scope)
+            return [(scope, span) for span in spans_of(record, books[scope])]
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             _log.error("record skipped", segment=segment.name, end=frame.end, reason=f"{type(error).__name__}: {error}")
             return []

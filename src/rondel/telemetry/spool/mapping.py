@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from rondel.clock import from_ns
-from rondel.money import nano
-from rondel.spend.models import ModelPrice
+from rondel.spend.models import Counts
 from rondel.spend.ports import PriceBook
-from rondel.spend.rules import cost_nano
+from rondel.spend.rules import cost_nano, reported_nano
 from rondel.telemetry.messages import (
     answered_text,
     as_list,
@@ -88,6 +87,7 @@ def _root(
         messages_out=answered,
         tokens=_tokens(record.tokens),
         cost=cost,
+        service_tier=record.service_tier,
         summarises=bool(record.attempts),
         ttft_ms=_after_ms(record.first_token_ns, record.started_ns),
         finish_reason=record.finish_reason,
@@ -143,6 +143,7 @@ def _attempt(
         tools_offered=_tools(body),
         tokens=root.tokens if is_answer else None,
         cost=cost if is_answer else Cost(),
+        service_tier=record.service_tier if is_answer else "",
         ttft_ms=_after_ms(first, attempt.started_ns),
         finish_reason=record.finish_reason if is_answer else "",
         session=record.session,
@@ -206,46 +207,22 @@ def _error(record: GatewayRecord) -> SpanError | None:
 
 
 def _tokens(counts: TokenCounts | None) -> Tokens | None:
-    if counts is None:
-        return None
-    return Tokens(
-        counts.input_uncached,
-        counts.cache_read,
-        counts.cache_write,
-        counts.output_text,
-        counts.reasoning,
-        counts.audio_in,
-        counts.audio_out,
-        counts.image_in,
-    )
+    return None if counts is None else Tokens(**{name: getattr(counts, name) for name in Counts._fields})
 
 
 def _cost(record: GatewayRecord, prices: PriceBook) -> Cost:
     """What the gateway computed, or else the list price; and what the upstream said it charges, as OpenRouter does in
-    `usage.cost`.
+    `usage.cost`. Guessed tokens have no cost.
     """
-    said = _json(record.usage).get("cost")
-    reported = nano(said) if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said < 1e6 else None
+    reported = reported_nano(_json(record.usage))
     if record.cost_nano is not None:
         return Cost(reported, record.cost_nano, record.price_version)
     tokens = _tokens(record.tokens)
-    price = prices.find(record.provider, record.model_served or record.model_requested, from_ns(record.started_ns))
-    if tokens is None or price is None:
+    if tokens is None or (record.tokens is not None and record.tokens.estimated):
         return Cost(reported)
-    return Cost(reported, priced(tokens, price), price.version)
-
-
-def priced(tokens: Tokens, price: ModelPrice) -> int:
-    """Nano-USD of a span's tokens; pictures are priced as the plain input they are counted in."""
-    return cost_nano(
-        price,
-        input_uncached=tokens.input_uncached + tokens.image_in,
-        cache_read=tokens.cache_read,
-        cache_write=tokens.cache_write,
-        output=tokens.output_text + tokens.reasoning,
-        audio_in=tokens.audio_in,
-        audio_out=tokens.audio_out,
-    )
+    price = prices.find(record.provider, record.model_served or record.model_requested, from_ns(record.started_ns))
+    cost = None if price is None else cost_nano(price, tokens.counts, record.service_tier)
+    return Cost(reported) if price is None or cost is None else Cost(reported, cost, price.version)
 
 
 def _attributes(record: GatewayRecord) -> Iterator[tuple[str, object]]:

@@ -8,13 +8,13 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rondel.gateway.costing import tokens_of as openai_tokens_of
 from rondel.gateway.dialects.events import event_of
 from rondel.gateway.dialects.generate.answers import Answers
 from rondel.gateway.dialects.generate.usage import openai_usage, tokens_of, usage_metadata
 from rondel.gateway.dialects.generate.words import FINISH, problem_of
 from rondel.gateway.dialects.generate.writing import Responses
 from rondel.gateway.ports import Chunk
-from rondel.gateway.rules import tokens_of as openai_tokens_of
 from rondel.telemetry.records import TokenCounts
 from tests.unit.gateway.generate import wire
 

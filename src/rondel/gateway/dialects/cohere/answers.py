@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from rondel.gateway.costing import total_tokens
 from rondel.gateway.dialects import vectors
 from rondel.gateway.dialects.cohere.asking import OWN
 from rondel.gateway.dialects.cohere.words import (
@@ -23,7 +24,6 @@ from rondel.gateway.dialects.cohere.words import (
 from rondel.gateway.dialects.events import DONE, Events, data_of
 from rondel.gateway.models import Fields
 from rondel.gateway.ports import Chunk, Problem
-from rondel.gateway.rules import total_tokens
 
 _FINISH = {
     "COMPLETE": "stop",

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
+from rondel.gateway.costing import total_tokens
 from rondel.gateway.dialects import vectors
 from rondel.gateway.dialects.generate.usage import tokens_of
 from rondel.gateway.dialects.generate.words import json_of, problem_of
 from rondel.gateway.models import Fields
 from rondel.gateway.ports import Chunk, Problem
-from rondel.gateway.rules import total_tokens
 
 _OWN = ("task_type",)
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
+from rondel.gateway.costing import tokens_of
 from rondel.gateway.dialects.extras import ANTHROPIC
-from rondel.gateway.rules import raw, tokens_of
+from rondel.gateway.rules import raw
 from rondel.telemetry.records import TokenCounts
 
 
