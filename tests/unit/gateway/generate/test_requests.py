@@ -226,6 +226,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"contents": [], "generationConfig": {"responseMimeType": "text/x.enum"}}, "text/x.enum"),
     ({"contents": [], "generationConfig": {"responseSchema": {"type": "STRING"}}}, "application/json"),
     ({"contents": [], "generationConfig": {"speechConfig": {}}}, "'speechConfig' in generationConfig"),
+    ({"contents": [], "generationConfig": {"thinkingConfig": {"includeThoughts": {}}}}, "thinkingConfig"),
     ({"contents": [], "generationConfig": {"temperature": "warm"}}, "generationConfig.temperature"),
     ({"contents": [], "systemInstruction": {"parts": [{"inlineData": {"data": "x"}}]}}, "systemInstruction"),
 ]

@@ -6,6 +6,8 @@ request that it is; thought signatures stand in `reasoning_details` of the messa
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from rondel.errors import Invalid
 from rondel.gateway.dialects.generate import thoughts
 from rondel.gateway.dialects.generate.requests import (
@@ -17,6 +19,7 @@ from rondel.gateway.dialects.generate.requests import (
     FunctionResponse,
     Part,
     Request,
+    Thinking,
     Tool,
 )
 from rondel.gateway.dialects.generate.schema import json_schema
@@ -70,13 +73,17 @@ def _settings(config: Config) -> dict[str, Any]:
         "frequency_penalty": config.frequency_penalty,
         "logprobs": config.response_logprobs,
         "top_logprobs": config.logprobs,
-        "reasoning_effort": effort_of(config.thinking_config) if config.thinking_config else None,
+        "reasoning_effort": _effort(config.thinking_config),
         "response_format": _response_format(config),
     }
     for modality in config.response_modalities or ():
         if modality.upper() != "TEXT":
             raise Invalid(f"The modality {modality!r} in 'responseModalities' is not passed on: ask for TEXT.")
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _effort(thinking: Thinking | None) -> str | None:
+    return None if thinking is None else effort_of(msgspec.to_builtins(thinking))
 
 
 def _response_format(config: Config) -> dict[str, Any] | None:
@@ -143,7 +150,7 @@ def _aside(request: Request, config: Config, file_types: dict[str, str]) -> dict
         "store": request.store,
     }
     settings = {
-        "thinkingConfig": config.thinking_config,
+        "thinkingConfig": None if config.thinking_config is None else msgspec.to_builtins(config.thinking_config),
         "mediaResolution": config.media_resolution,
         "audioTimestamp": config.audio_timestamp,
         "enableEnhancedCivicAnswers": config.enable_enhanced_civic_answers,
