@@ -76,9 +76,12 @@ def _settings(config: Config) -> dict[str, Any]:
         "reasoning_effort": _effort(config.thinking_config),
         "response_format": _response_format(config),
     }
-    for modality in config.response_modalities or ():
-        if modality.upper() != "TEXT":
-            raise Invalid(f"The modality {modality!r} in 'responseModalities' is not passed on: ask for TEXT.")
+    modalities = [modality.lower() for modality in config.response_modalities or ()]
+    for modality in modalities:
+        if modality not in {"text", "image"}:
+            raise Invalid(f"The modality {modality!r} in 'responseModalities' is not passed on: ask for TEXT or IMAGE.")
+    if "image" in modalities:
+        settings["modalities"] = modalities
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -152,6 +155,7 @@ def _aside(request: Request, config: Config, file_types: dict[str, str]) -> dict
     settings = {
         "thinkingConfig": None if config.thinking_config is None else msgspec.to_builtins(config.thinking_config),
         "mediaResolution": config.media_resolution,
+        "imageConfig": config.image_config,
         "audioTimestamp": config.audio_timestamp,
         "enableEnhancedCivicAnswers": config.enable_enhanced_civic_answers,
     }
@@ -202,12 +206,8 @@ class _Turns:
                 self.messages.append(self._result(part.function_response, place))
             elif part.text is not None:
                 said.append({"type": "text", "text": part.text})
-            elif part.inline_data is not None:
-                said.append(_inline(part.inline_data, place))
-            elif part.file_data is not None:
-                said.append(self._file(part.file_data))
             else:
-                raise Invalid(f"{place} holds nothing that a user can say: text, inlineData, fileData ...")
+                said.append(self._data(part.inline_data, part.file_data, place))
         if said:
             alone = said[0]["text"] if len(said) == 1 and said[0]["type"] == "text" else said
             self.messages.append({"role": "user", "content": alone})
@@ -223,7 +223,17 @@ class _Turns:
         response = result.response or {}
         output = response.get("output")
         is_plain = len(response) == 1 and isinstance(output, str) and object_of(output) is None
-        return {"role": "tool", "tool_call_id": call_id, "content": output if is_plain else json_of(response)}
+        text = output if is_plain else json_of(response)
+        more = [self._data(part.inline_data, part.file_data, place) for part in result.parts]
+        content = [{"type": "text", "text": text}, *more] if more else text
+        return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+    def _data(self, blob: Blob | None, file: FileData | None, place: str) -> dict[str, Any]:
+        if blob is not None:
+            return _inline(blob, place)
+        if file is not None:
+            return self._file(file)
+        raise Invalid(f"{place} holds nothing that a user can say: text, inlineData, fileData ...")
 
     def _file(self, file: FileData) -> dict[str, Any]:
         uri, kind = file.file_uri, file.mime_type or type_by_name(file.file_uri)

@@ -37,11 +37,19 @@ class FunctionCall(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     id: str = ""
 
 
+class ResponsePart(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A picture or a file that a function gave."""
+
+    inline_data: Blob | None = None
+    file_data: FileData | None = None
+
+
 class FunctionResponse(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """What a function gave."""
 
     name: str
     response: dict[str, Any] | None = None
+    parts: list[ResponsePart] = []
     id: str = ""
 
 
@@ -122,6 +130,7 @@ class Config(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     response_modalities: list[str] | None = None
     thinking_config: Thinking | None = None
     media_resolution: Any = None
+    image_config: Any = None
     audio_timestamp: Any = None
     enable_enhanced_civic_answers: Any = None
 
