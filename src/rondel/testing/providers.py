@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from rondel.gateway.models import Operation
-from rondel.gateway.ports import ASIDE, Call, Capability, Provider
+from rondel.gateway.ports import Call, Capability, Provider
 from rondel.gateway.rules import parse_address, raw
 
 FIELDS = {
@@ -51,12 +51,6 @@ class ProviderContract:
             original = b'{ "model":"m" }'
             same = Call(Operation.CHAT, "m", {"model": raw("m")}, is_stream=False, original=original)
             assert provider.encode(same) == original
-
-    def test_what_stands_aside_is_not_sent_under_that_name(self, provider: Provider) -> None:
-        call = Call(Operation.CHAT, "m", {**FIELDS, ASIDE: raw({"nobodys": {"setting": "theirs"}})}, is_stream=False)
-        sent = provider.encode(call)
-        assert ASIDE.encode() not in sent
-        assert b"theirs" not in sent
 
     def test_its_capabilities_are_known(self, provider: Provider) -> None:
         assert set(provider.capabilities) <= set(Capability)

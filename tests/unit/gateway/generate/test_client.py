@@ -36,7 +36,7 @@ def test_a_chat_is_answered() -> None:
             "temperature": 0.5,
             "top_p": 0.9,
             "top_k": 40,
-            "max_tokens": 64,
+            "max_completion_tokens": 64,
             "seed": 7,
             "stop": ["END"],
             "presence_penalty": 0.1,

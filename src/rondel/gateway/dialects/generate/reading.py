@@ -66,7 +66,7 @@ def _settings(config: Config) -> dict[str, Any]:
         "top_p": config.top_p,
         "top_k": int(top_k) if top_k is not None and top_k.is_integer() else top_k,
         "n": config.candidate_count if config.candidate_count != 1 else None,
-        "max_tokens": config.max_output_tokens,
+        "max_completion_tokens": config.max_output_tokens,
         "stop": config.stop_sequences or None,
         "seed": config.seed,
         "presence_penalty": config.presence_penalty,
