@@ -21,7 +21,6 @@ from rondel.gateway.models import Operation
 from rondel.gateway.ports import Call, Chunk, Decoder
 from rondel.gateway.providers.cohere import Cohere
 from rondel.gateway.rules import raw
-from rondel.gateway.rules import tokens_of as openai_tokens_of
 from rondel.telemetry.records import TokenCounts
 from tests.unit.gateway.cohere_wire import CALL, CITATION, EMBEDDED, START, TEXT, TOOLS, USAGE, WHOLE, as_events, ended
 

@@ -404,3 +404,22 @@ def test_every_choice_is_reserved() -> None:
     price = ModelPrice(0, 1_000_000)
     assert estimate(0, head.max_tokens, price, choices=head.choices, service=head.service_tier).nano == 400 + 1
     assert parse_head(b'{"model":"m","prompt":"x","best_of":3}').choices == 3
+
+
+def test_what_is_unknown_costs_none_and_never_0() -> None:
+    price = ModelPrice(input_nano=1, output_nano=1)
+    assert cost_nano(None, TokenCounts(input_uncached=5)) is None
+    assert cost_nano(price, None) is None
+    assert cost_nano(price, TokenCounts(input_uncached=5, estimated=True)) is None
+
+
+def test_cost_counts_every_bucket_once() -> None:
+    price = ModelPrice(input_nano=3_000_000, output_nano=15_000_000, cache_read_nano=300_000)
+    tokens = TokenCounts(input_uncached=100, cache_read=1000, output_text=10, reasoning=20)
+    assert cost_nano(price, tokens) == 300 + 300 + 450
+
+
+def test_the_estimate_is_above_what_an_ordinary_request_uses() -> None:
+    guess = estimate(400, 50, ModelPrice(input_nano=1_000_000, output_nano=2_000_000))
+    assert guess.tokens == 151
+    assert guess.nano >= 100 + 100

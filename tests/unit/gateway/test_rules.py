@@ -14,8 +14,6 @@ from rondel.gateway.rules import (
     bucket,
     choose,
     compose,
-    cost_nano,
-    estimate,
     is_captured,
     is_retried,
     parse_address,
@@ -26,12 +24,9 @@ from rondel.gateway.rules import (
     pause_s,
     raw,
     rest_s,
-    tokens_of,
-    total_tokens,
     unit_of,
 )
-from rondel.spend.models import ModelPrice
-from rondel.telemetry.records import ArmStage, TokenCounts
+from rondel.telemetry.records import ArmStage
 
 
 def _route(*arms: Arm) -> Route:
@@ -181,45 +176,6 @@ def test_the_input_is_never_read_as_a_template() -> None:
     fields = _fields({"role": "user", "content": "{{ secret }}{% if x %}"})
     composed = compose(_release("<{{ input }}>"), fields, Operation.CHAT, {"secret": "s"})
     assert json.loads(bytes(composed["messages"]))[0]["content"] == "<{{ secret }}{% if x %}>"
-
-
-@pytest.mark.parametrize(
-    ("usage", "counts"),
-    [
-        ({"prompt_tokens": 10, "completion_tokens": 5}, (10, 0, 5, 0)),
-        ({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}}, (6, 4, 5, 0)),
-        (
-            {"prompt_tokens": 10, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}},
-            (10, 0, 2, 3),
-        ),
-        ({"prompt_tokens": 10, "prompt_cache_hit_tokens": 7}, (3, 7, 0, 0)),
-        ({"prompt_tokens": 3, "completion_tokens": None, "prompt_tokens_details": None}, (3, 0, 0, 0)),
-    ],
-)
-def test_token_buckets_are_disjoint(usage: dict[str, object], counts: tuple[int, int, int, int]) -> None:
-    tokens = tokens_of(json.dumps(usage).encode())
-    assert tokens is not None
-    assert (tokens.input_uncached, tokens.cache_read, tokens.output_text, tokens.reasoning) == counts
-    assert total_tokens(tokens) == (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)  # pyright: ignore[reportOperatorIssue]  integers
-
-
-def test_what_is_unknown_costs_none_and_never_0() -> None:
-    price = ModelPrice(input_nano=1, output_nano=1)
-    assert cost_nano(None, TokenCounts(input_uncached=5)) is None
-    assert cost_nano(price, None) is None
-    assert cost_nano(price, TokenCounts(input_uncached=5, estimated=True)) is None
-
-
-def test_cost_counts_every_bucket_once() -> None:
-    price = ModelPrice(input_nano=3_000_000, output_nano=15_000_000, cache_read_nano=300_000)
-    tokens = TokenCounts(input_uncached=100, cache_read=1000, output_text=10, reasoning=20)
-    assert cost_nano(price, tokens) == 300 + 300 + 450
-
-
-def test_the_estimate_is_above_what_an_ordinary_request_uses() -> None:
-    guess = estimate(400, 50, ModelPrice(input_nano=1_000_000, output_nano=2_000_000))
-    assert guess.tokens == 151
-    assert guess.nano >= 100 + 100
 
 
 @pytest.mark.parametrize(

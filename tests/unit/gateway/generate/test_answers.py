@@ -318,7 +318,7 @@ def test_other_bodies_are_no_error_of_theirs(body: bytes) -> None:
 @pytest.mark.parametrize("responses", [wire.TEXT, wire.CALLS, wire.CANDIDATES, wire.IMAGE])
 @pytest.mark.parametrize("is_array", [True, False])
 def test_an_answer_of_gemini_comes_to_its_callers_as_it_was(responses: Any, is_array: bool) -> None:
-    writer = Responses(is_array=is_array)
+    writer = Responses(is_array=is_array, tells_thoughts=True)
     body = b"".join(writer.feed(chunk) for chunk in _stream(wire.as_events(responses))[0]) + writer.end()
     again = _stream(body)[0]
     assert _parts(again) == _parts(_stream(wire.as_events(responses))[0])
@@ -379,7 +379,7 @@ _deltas_of = st.recursive(
 @given(_deltas_of, st.booleans())
 def test_no_chunk_that_a_server_sends_is_a_bug(value: Any, is_array: bool) -> None:
     choice = {"index": 0, "delta": value, "message": value, "finish_reason": value, "logprobs": value}
-    writer = Responses(is_array=is_array)
+    writer = Responses(is_array=is_array, tells_thoughts=True)
     body = writer.feed({"choices": [choice], "usage": value}) + writer.feed({"choices": value}) + writer.end()
     json.loads(body if is_array else body.split(b"\n\n")[0].removeprefix(b"data: "))
-    json.loads(Responses(is_array=False).whole({"choices": [choice], "usage": value}))
+    json.loads(Responses(is_array=False, tells_thoughts=True).whole({"choices": [choice], "usage": value}))

@@ -37,7 +37,7 @@ def test_a_chat_is_answered() -> None:
             "temperature": 0.5,
             "top_p": 0.9,
             "top_k": 40,
-            "max_tokens": 64,
+            "max_completion_tokens": 64,
             "seed": 7,
             "stop": ["END"],
             "presence_penalty": 0.1,
@@ -242,6 +242,14 @@ def test_thoughts_are_told_and_what_only_gemini_knows_stands_aside() -> None:
     }
 
 
+@pytest.mark.parametrize("config", [None, types.ThinkingConfig(thinking_budget=9)])
+def test_thoughts_are_kept_from_callers_who_did_not_ask(config: types.ThinkingConfig | None) -> None:
+    gate = Gate(lambda _: whole({"reasoning_content": "Hm.", "content": "Yes"}))
+    asked = types.GenerateContentConfig(thinking_config=config)
+    answer = gate.client.models.generate_content(model="m", contents="Well?", config=asked)
+    assert [part.text for part in answer.candidates[0].content.parts] == ["Yes"]
+
+
 def test_signatures_of_any_model_come_back_to_it() -> None:
     theirs = {"type": "reasoning.text", "text": "Hm.", "signature": "c2ln", "format": "anthropic-claude-v1", "index": 0}
     call = tool_call("weather", '{"city":"Oslo"}')
@@ -262,7 +270,7 @@ def test_signatures_of_any_model_come_back_to_it() -> None:
 
 def test_geminis_own_signatures_come_back_where_they_were() -> None:
     details = [
-        {"type": "reasoning.text", "text": "Hm.", "signature": "c2lnMA==", "format": "google-gemini-v1"},
+        {"type": "reasoning.text", "text": "Hm.", "format": "google-gemini-v1", "signature": "c2lnMA=="},
         {"type": "reasoning.encrypted", "data": "c2lnMQ==", "id": "call_1", "format": "google-gemini-v1"},
     ]
     call = tool_call("weather", '{"city":"Oslo"}')
@@ -274,7 +282,9 @@ def test_geminis_own_signatures_come_back_where_they_were() -> None:
         return [said, chunk({}, "tool_calls"), usage_chunk()]
 
     gate = Gate(model)
-    chat = gate.client.chats.create(model="support", config=types.GenerateContentConfig(tools=[weather]))
+    thinking = types.ThinkingConfig(include_thoughts=True)
+    config = types.GenerateContentConfig(tools=[weather], thinking_config=thinking)
+    chat = gate.client.chats.create(model="support", config=config)
     list(chat.send_message_stream("How is it in Oslo?"))
     assert gate.asked[1]["messages"][1]["reasoning_details"] == details
 

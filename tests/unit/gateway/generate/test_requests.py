@@ -35,8 +35,7 @@ def _some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
     return st.fixed_dictionaries({}, optional=fields)
 
 
-_said = st.one_of(
-    _text.map(lambda text: {"text": text}),
+_data = st.one_of(
     st.sampled_from(["image/png", "audio/wav", "audio/mp3", "video/mp4", "application/pdf"]).map(
         lambda kind: {"inlineData": {"mimeType": kind, "data": "AAECAw=="}}
     ),
@@ -45,6 +44,7 @@ _said = st.one_of(
         st.sampled_from(["image/png", "image/webp", "video/mp4", "application/pdf", "audio/wav"]),
     ).map(lambda pair: {"fileData": {"fileUri": pair[0] + pair[1], "mimeType": pair[1]}}),
 )
+_said = st.one_of(_text.map(lambda text: {"text": text}), _data)
 
 
 @st.composite
@@ -70,7 +70,8 @@ def _talk(draw: st.DrawFn) -> list[dict[str, Any]]:
             response = draw(
                 st.sampled_from([{"output": "sun"}, {"output": '{"a":1}'}, {"error": "no"}, {}, {"a_b": [1]}])
             )
-            results.append({"functionResponse": {"id": f"id{number}", "name": name, "response": response}})
+            more = draw(_some(parts=st.lists(_data, min_size=1, max_size=2)))
+            results.append({"functionResponse": {"id": f"id{number}", "name": name, "response": response, **more}})
         if not parts:
             break
         contents.append({"role": "model", "parts": parts})
@@ -95,6 +96,8 @@ _config = _some(
         includeThoughts=st.booleans(), thinkingBudget=st.integers(-1, 30_000), thinkingLevel=st.just("LOW")
     ),
     mediaResolution=st.just("MEDIA_RESOLUTION_LOW"),
+    responseModalities=st.sampled_from([["TEXT", "IMAGE"], ["IMAGE"]]),
+    imageConfig=st.just({"aspectRatio": "1:1"}),
 )
 _form = st.one_of(
     _some(responseMimeType=st.just("application/json")),
@@ -163,7 +166,9 @@ def test_names_in_snake_case_are_the_same_names(request: dict[str, Any]) -> None
 def test_googles_client_would_send_what_we_send(request: dict[str, Any]) -> None:
     for content in request["contents"]:
         types.Content.model_validate(content)
-    types.GenerationConfig.model_validate(request.get("generationConfig", {}))
+    config = dict(request.get("generationConfig", {}))
+    types.ImageConfig.model_validate(config.pop("imageConfig", {}))  # the client knows it beside the others only
+    types.GenerationConfig.model_validate(config)
     for tool in request.get("tools", []):
         types.Tool.model_validate(tool)
     types.ToolConfig.model_validate(request.get("toolConfig", {}))
@@ -223,10 +228,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "answers no functionCall 'f'",
     ),
     ({"contents": [], "tools": [{"google_search": {}}]}, "'googleSearch' runs at Google"),
-    ({"contents": [], "generationConfig": {"responseModalities": ["AUDIO"]}}, "'AUDIO'"),
+    ({"contents": [], "generationConfig": {"responseModalities": ["AUDIO"]}}, "'audio'"),
     ({"contents": [], "generationConfig": {"responseMimeType": "text/x.enum"}}, "text/x.enum"),
     ({"contents": [], "generationConfig": {"responseSchema": {"type": "STRING"}}}, "application/json"),
     ({"contents": [], "generationConfig": {"speechConfig": {}}}, "'speechConfig' in generationConfig"),
+    ({"contents": [], "generationConfig": {"thinkingConfig": {"includeThoughts": {}}}}, "thinkingConfig"),
     ({"contents": [], "generationConfig": {"temperature": "warm"}}, "generationConfig.temperature"),
     ({"contents": [], "systemInstruction": {"parts": [{"inlineData": {"data": "x"}}]}}, "systemInstruction"),
 ]

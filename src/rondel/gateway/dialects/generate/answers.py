@@ -31,14 +31,19 @@ class Answers:
     """
 
     def __init__(self, *, is_stream: bool) -> None:
-        self.usage = b""
         self.problem: Problem | None = None
+        self._usage: dict[str, Any] = {}
         self._is_stream = is_stream
         self._events: Events | Objects | None = None
         self._start = b""
         self._whole: list[bytes] = []
         self._candidates: dict[int, _Candidate] = {}
         self._id, self._model = "", ""
+
+    @property
+    def usage(self) -> bytes:
+        """The last `usageMetadata` that counts something: pieces of a stream may tell how far it has come."""
+        return json_of(self._usage).encode() if self._usage else b""
 
     def feed(self, data: bytes) -> list[Chunk]:
         """The chunks that `data` completes."""
@@ -100,12 +105,11 @@ class Answers:
         if told is None or "error" in told:
             self.problem = (problem_of(data) if told else None) or Problem(_NOT_JSON, "server_error", "bad_answer")
             return None
-        for name, value in (("responseId", "_id"), ("modelVersion", "_model")):
-            if isinstance(told.get(name), str):
-                setattr(self, value, told[name])
+        self._id = _text(told.get("responseId")) or self._id
+        self._model = _text(told.get("modelVersion")) or self._model
         usage = told.get("usageMetadata")
         if is_object(usage) and ("promptTokenCount" in usage or "candidatesTokenCount" in usage):
-            self.usage = json_of(usage).encode()
+            self._usage = usage
         return told
 
     def _choices(self, told: dict[str, Any]) -> list[dict[str, Any]]:
@@ -128,6 +132,10 @@ class Answers:
             known = self._candidates.setdefault(0, _Candidate(0))
             choices.append(known.refused(blocked))
         return choices
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _failed(reason: str, candidate: dict[str, Any]) -> Problem:

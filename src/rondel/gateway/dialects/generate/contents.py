@@ -143,10 +143,13 @@ class _Talk:
         name = self._names.get(call_id) if isinstance(call_id, str) else None
         if name is None or not isinstance(call_id, str):
             raise Invalid(f"{where} answers the tool call {call_id!r}, which no message before it makes.")
-        texts = [part["text"] for part in self._parts(content, where) if "text" in part]
-        text = "".join(texts)
+        parts = self._parts(content, where)
+        text = "".join(part["text"] for part in parts if "text" in part)
         response = object_of(text)
-        result = {**_own_id(call_id), "name": name, "response": {"output": text} if response is None else response}
+        said: dict[str, Any] = {"output": text} if response is None else response
+        result: dict[str, Any] = {**_own_id(call_id), "name": name, "response": said}
+        if more := [part for part in parts if "text" not in part]:
+            result["parts"] = more
         return {"functionResponse": result}
 
 

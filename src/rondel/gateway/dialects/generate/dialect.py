@@ -33,6 +33,25 @@ class _Peek(msgspec.Struct):
 _peek = msgspec.json.Decoder(_Peek, strict=False).decode
 
 
+class _Thinking(msgspec.Struct, rename="camel"):
+    include_thoughts: bool = False
+
+
+class _Config(msgspec.Struct):
+    thinking: _Thinking = msgspec.field(default_factory=_Thinking, name="thinkingConfig")
+
+
+class _Google(msgspec.Struct):
+    config: _Config = msgspec.field(default_factory=_Config, name="generationConfig")
+
+
+class _Aside(msgspec.Struct):
+    google: _Google = msgspec.field(default_factory=_Google)
+
+
+_aside = msgspec.json.Decoder(_Aside, strict=False).decode
+
+
 class Generate:
     """POST /v1beta/models/NAME:generateContent, and :streamGenerateContent with `alt=sse` or as a JSON array.
 
@@ -77,9 +96,10 @@ class Generate:
             fields[ASIDE] = chat.aside
         return {name: raw(value) for name, value in fields.items()}
 
-    def writer(self, fields: Fields, head: Head) -> Writer:  # noqa: ARG002  the port's: nothing in them is needed
-        """Events or an array, as the request's `alt` says."""
-        return Responses(is_array=head.is_array)
+    def writer(self, fields: Fields, head: Head) -> Writer:
+        """Events or an array, as the request's `alt` says; with thoughts if its `includeThoughts` says so."""
+        tells_thoughts = ASIDE in fields and _aside(fields[ASIDE]).google.config.thinking.include_thoughts
+        return Responses(is_array=head.is_array, tells_thoughts=tells_thoughts)
 
     def error(self, status: int, problem: Problem) -> bytes:
         """`{"error": {"code", "message", "status"}}`."""

@@ -6,6 +6,8 @@ request that it is; thought signatures stand in `reasoning_details` of the messa
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from rondel.errors import Invalid
 from rondel.gateway.dialects.generate import thoughts
 from rondel.gateway.dialects.generate.requests import (
@@ -17,6 +19,7 @@ from rondel.gateway.dialects.generate.requests import (
     FunctionResponse,
     Part,
     Request,
+    Thinking,
     Tool,
 )
 from rondel.gateway.dialects.generate.schema import json_schema
@@ -63,20 +66,27 @@ def _settings(config: Config) -> dict[str, Any]:
         "top_p": config.top_p,
         "top_k": int(top_k) if top_k is not None and top_k.is_integer() else top_k,
         "n": config.candidate_count if config.candidate_count != 1 else None,
-        "max_tokens": config.max_output_tokens,
+        "max_completion_tokens": config.max_output_tokens,
         "stop": config.stop_sequences or None,
         "seed": config.seed,
         "presence_penalty": config.presence_penalty,
         "frequency_penalty": config.frequency_penalty,
         "logprobs": config.response_logprobs,
         "top_logprobs": config.logprobs,
-        "reasoning_effort": effort_of(config.thinking_config) if config.thinking_config else None,
+        "reasoning_effort": _effort(config.thinking_config),
         "response_format": _response_format(config),
     }
-    for modality in config.response_modalities or ():
-        if modality.upper() != "TEXT":
-            raise Invalid(f"The modality {modality!r} in 'responseModalities' is not passed on: ask for TEXT.")
+    modalities = [modality.lower() for modality in config.response_modalities or ()]
+    for modality in modalities:
+        if modality not in {"text", "image"}:
+            raise Invalid(f"The modality {modality!r} in 'responseModalities' is not passed on: ask for TEXT or IMAGE.")
+    if "image" in modalities:
+        settings["modalities"] = modalities
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _effort(thinking: Thinking | None) -> str | None:
+    return None if thinking is None else effort_of(msgspec.to_builtins(thinking))
 
 
 def _response_format(config: Config) -> dict[str, Any] | None:
@@ -143,8 +153,9 @@ def _aside(request: Request, config: Config, file_types: dict[str, str]) -> dict
         "store": request.store,
     }
     settings = {
-        "thinkingConfig": config.thinking_config,
+        "thinkingConfig": None if config.thinking_config is None else msgspec.to_builtins(config.thinking_config),
         "mediaResolution": config.media_resolution,
+        "imageConfig": config.image_config,
         "audioTimestamp": config.audio_timestamp,
         "enableEnhancedCivicAnswers": config.enable_enhanced_civic_answers,
     }
@@ -195,12 +206,8 @@ class _Turns:
                 self.messages.append(self._result(part.function_response, place))
             elif part.text is not None:
                 said.append({"type": "text", "text": part.text})
-            elif part.inline_data is not None:
-                said.append(_inline(part.inline_data, place))
-            elif part.file_data is not None:
-                said.append(self._file(part.file_data))
             else:
-                raise Invalid(f"{place} holds nothing that a user can say: text, inlineData, fileData ...")
+                said.append(self._data(part.inline_data, part.file_data, place))
         if said:
             alone = said[0]["text"] if len(said) == 1 and said[0]["type"] == "text" else said
             self.messages.append({"role": "user", "content": alone})
@@ -216,7 +223,17 @@ class _Turns:
         response = result.response or {}
         output = response.get("output")
         is_plain = len(response) == 1 and isinstance(output, str) and object_of(output) is None
-        return {"role": "tool", "tool_call_id": call_id, "content": output if is_plain else json_of(response)}
+        text = output if is_plain else json_of(response)
+        more = [self._data(part.inline_data, part.file_data, place) for part in result.parts]
+        content = [{"type": "text", "text": text}, *more] if more else text
+        return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+    def _data(self, blob: Blob | None, file: FileData | None, place: str) -> dict[str, Any]:
+        if blob is not None:
+            return _inline(blob, place)
+        if file is not None:
+            return self._file(file)
+        raise Invalid(f"{place} holds nothing that a user can say: text, inlineData, fileData ...")
 
     def _file(self, file: FileData) -> dict[str, Any]:
         uri, kind = file.file_uri, file.mime_type or type_by_name(file.file_uri)

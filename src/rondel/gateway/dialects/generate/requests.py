@@ -37,11 +37,19 @@ class FunctionCall(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     id: str = ""
 
 
+class ResponsePart(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A picture or a file that a function gave."""
+
+    inline_data: Blob | None = None
+    file_data: FileData | None = None
+
+
 class FunctionResponse(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """What a function gave."""
 
     name: str
     response: dict[str, Any] | None = None
+    parts: list[ResponsePart] = []
     id: str = ""
 
 
@@ -94,6 +102,14 @@ class ToolConfig(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     function_calling_config: CallingConfig | None = None
 
 
+class Thinking(msgspec.Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """How much is thought, and whether thoughts are told."""
+
+    include_thoughts: bool | None = None
+    thinking_budget: int | None = None
+    thinking_level: str | None = None
+
+
 class Config(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """The `generationConfig`; what stands after `thinking_config` is for Gemini alone."""
 
@@ -112,8 +128,9 @@ class Config(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     response_schema: dict[str, Any] | None = None
     response_json_schema: Any = None
     response_modalities: list[str] | None = None
-    thinking_config: dict[str, Any] | None = None
+    thinking_config: Thinking | None = None
     media_resolution: Any = None
+    image_config: Any = None
     audio_timestamp: Any = None
     enable_enhanced_civic_answers: Any = None
 

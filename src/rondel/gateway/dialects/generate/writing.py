@@ -27,10 +27,14 @@ _BROKEN_STATUS = 502
 
 
 class Responses:
-    """A writer of one answer: server-sent events, or the pieces of one JSON array."""
+    """A writer of one answer: server-sent events, or the pieces of one JSON array.
 
-    def __init__(self, *, is_array: bool) -> None:
-        self._is_array = is_array
+    Thoughts are told to callers who asked for them (`tells_thoughts`): others may take them for the answer. Signatures
+    are told to all, since they have to come back.
+    """
+
+    def __init__(self, *, is_array: bool, tells_thoughts: bool) -> None:
+        self._is_array, self._tells_thoughts = is_array, tells_thoughts
         self._is_begun = False
         self._candidates: dict[int, _Candidate] = {}
         self._top: dict[str, Any] = {}
@@ -86,7 +90,7 @@ class Responses:
     def _candidate(self, choice: dict[str, Any]) -> "_Candidate":
         index = choice.get("index")
         index = index if isinstance(index, int) else 0
-        return self._candidates.setdefault(index, _Candidate(index))
+        return self._candidates.setdefault(index, _Candidate(index, tells_thoughts=self._tells_thoughts))
 
     def _piece(self, response: dict[str, Any]) -> bytes:
         data = json_of(response).encode()
@@ -103,8 +107,9 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 class _Candidate:
     """One choice as it grows: what is said at once, and what waits for the end."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, *, tells_thoughts: bool) -> None:
         self.index = index
+        self._tells_thoughts = tells_thoughts
         self._calls: dict[int, dict[str, Any]] = {}
         self._foreign: dict[str, dict[str, Any]] = {}
         self._signatures: dict[str, str] = {}
@@ -119,7 +124,7 @@ class _Candidate:
             return []
         parts: list[dict[str, Any]] = []
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        if isinstance(thought, str) and thought:
+        if self._tells_thoughts and isinstance(thought, str) and thought:
             parts.append({"text": thought, "thought": True})
         text_signature = self._details(delta.get("reasoning_details"), parts)
         text = delta.get("content") or delta.get("refusal")
