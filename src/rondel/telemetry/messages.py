@@ -60,8 +60,54 @@ def openai_message(message: Mapping[str, object], finish_reason: str = "") -> Sp
 
 
 def _openai_call(call: Mapping[str, object]) -> ToolCall:
-    function = as_object(call.get("function"))
-    return ToolCall(as_text(call.get("id")), as_text(function.get("name")), as_text(function.get("arguments")))
+    function = as_object(call.get("function") or call.get("custom"))
+    given = function.get("arguments", function.get("input"))
+    return ToolCall(as_text(call.get("id")), as_text(function.get("name")), as_text(given))
+
+
+def responses_messages(body: Mapping[str, object]) -> tuple[SpanMessage, ...]:
+    """What a request to OpenAI's Responses API says: its instructions, and each of its items.
+
+    Source: https://platform.openai.com/docs/api-reference/responses/create
+    """
+    given = body.get("input")
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else as_list(given)
+    found = [_responses_item(as_object(item)) for item in items]
+    if instructions := as_text(body.get("instructions")):
+        found.insert(0, SpanMessage("system", instructions))
+    return tuple(found)
+
+
+def responses_answer(body: Mapping[str, object]) -> tuple[SpanMessage, ...]:
+    """The message of a response: its items are one answer."""
+    items = [_responses_item(as_object(item)) for item in as_list(body.get("output"))]
+    if not items:
+        return ()
+    message = SpanMessage(
+        "assistant",
+        "\n\n".join(item.text for item in items if item.text),
+        reasoning="\n\n".join(item.reasoning for item in items if item.reasoning),
+        tool_calls=tuple(call for item in items for call in item.tool_calls),
+        finish_reason=as_text(as_object(body.get("incomplete_details")).get("reason") or body.get("status")),
+    )
+    return (message,)
+
+
+def _responses_item(item: Mapping[str, object]) -> SpanMessage:
+    match item.get("type"):
+        case "function_call" | "custom_tool_call":
+            given = item.get("arguments", item.get("input"))
+            call = ToolCall(as_text(item.get("call_id")), as_text(item.get("name")), as_text(given))
+            return SpanMessage("assistant", "", tool_calls=(call,))
+        case "function_call_output" | "custom_tool_call_output":
+            return SpanMessage("tool", content_text(item.get("output")), tool_call_id=as_text(item.get("call_id")))
+        case "reasoning":
+            told = as_list(item.get("content")) or as_list(item.get("summary"))
+            return SpanMessage("assistant", "", reasoning=content_text(told))
+        case None | "message":
+            return SpanMessage(as_text(item.get("role")) or "user", content_text(item.get("content")))
+        case kind:
+            return SpanMessage("assistant", f"[{as_text(kind)}]")
 
 
 def content_text(content: object) -> str:

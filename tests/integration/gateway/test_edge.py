@@ -152,9 +152,9 @@ def test_a_worker_that_is_told_to_stop_ends_what_is_under_way(gateway: Gateway) 
 
 
 def test_a_budget_is_not_given_back_by_a_restart(gateway: Gateway) -> None:
-    price = ModelPrice(input_nano=1_000_000_000, output_nano=1_000_000_000)
+    price = ModelPrice(input_nano=0, output_nano=1_000_000_000)
     gateway.write(
-        keys=(with_limits(budget_nano=100_000, window_started="2026-11"),),
+        keys=(with_limits(budget_nano=20_000, window_started="2026-11"),),
         releases=(release("live", target(price=price)),),
     )
     gateway.start()
@@ -167,7 +167,7 @@ def test_a_budget_is_not_given_back_by_a_restart(gateway: Gateway) -> None:
     gateway.start()
     assert ask(gateway, max_tokens=7).status_code == 429
     gateway.stop()
-    gateway.write(keys=(with_limits(budget_nano=100_000, window_started="2026-12"),))
+    gateway.write(keys=(with_limits(budget_nano=20_000, window_started="2026-12"),))
     gateway.start()
     assert ask(gateway, max_tokens=7).status_code == 200
 

@@ -19,6 +19,7 @@ from rondel.identity.store import IdentityStore
 from rondel.ids import Ids
 from rondel.server.app import build
 from rondel.spend.genai import GenaiPrices
+from rondel.spend.ports import OwnPrices
 from rondel.storage.models import Scope
 from rondel.storage.ports import Columns
 from rondel.storage.rows.database import Database
@@ -54,7 +55,9 @@ def server(
     ada = Actor("per_ada", "Ada", ActorKind.PERSON, Role.ADMIN, scope.project_id)
     with memory.transaction() as tx:
         secret = identity.issue_key(tx, scope, ada, name="tests", role=Role.ADMIN).secret
-    traces = traces_over(columns, memory, tmp_path / "spool", clock, GenaiPrices(), waiting_limit=limit)
+    traces = traces_over(
+        columns, memory, tmp_path / "spool", clock, OwnPrices({}, behind=GenaiPrices()), waiting_limit=limit
+    )
     app = build([routes(traces, Access(identity, memory), clock)], version="0")
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=running.run)

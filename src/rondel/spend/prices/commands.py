@@ -32,7 +32,8 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     """The commands of prices."""
     app = cyclopts.App(name="price", help="What models cost, in dollars for a million tokens.")
     _reading(app, connect)
-    _writing(app, connect)
+    _setting(app, connect)
+    _changing(app, connect)
     return app
 
 
@@ -82,7 +83,7 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         say(f"Source: {found['version']}.")
 
 
-def _writing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
+def _setting(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command(name="set")
     def set_(
         provider: str,
@@ -166,6 +167,8 @@ def _writing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         then = f"rondel price reprice --since {made['starts_at'][:10]} --model {model}"
         done(sentence, url=f"{api.base_url}/gateway", then=then)
 
+
+def _changing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command
     def remove(price: str, *, json: bool = False) -> None:
         """Forget a price that was set; what it priced keeps its cost.

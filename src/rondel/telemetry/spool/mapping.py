@@ -17,6 +17,8 @@ from rondel.telemetry.messages import (
     asked_text,
     openai_answer,
     openai_messages,
+    responses_answer,
+    responses_messages,
 )
 from rondel.telemetry.models import (
     Cost,
@@ -36,14 +38,14 @@ MAPPING_VERSION = 1
 
 _FAILED = 400
 _FAILING_ACTIONS = frozenset({"refused", "retried"})
-_NOT_PARAMETERS = frozenset({"messages", "model", "stream", "prompt", "input", "user", "metadata"})
+_NOT_PARAMETERS = frozenset({"messages", "model", "stream", "prompt", "input", "instructions", "user", "metadata"})
 
 
 def spans_of(record: GatewayRecord, prices: PriceBook) -> list[Span]:
     """The spans of a record, root first. Their ids follow from the record's: mapped again, they are the same."""
     request, sent = _json(record.request_body), _json(record.sent_body)
     asked = _asked(request)
-    answered = openai_answer(_json(record.answer_body))
+    answered = _answered(_json(record.answer_body))
     cost = _cost(record, prices)
     root = _root(record, request, asked, answered, cost)
     attempts = [
@@ -249,17 +251,25 @@ def _parameters(body: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _tools(body: Mapping[str, object]) -> tuple[str, ...]:
-    offered = (as_object(as_object(tool).get("function")) for tool in as_list(body.get("tools")))
-    return tuple(as_text(function.get("name")) for function in offered)
+    offered = map(as_object, as_list(body.get("tools")))
+    return tuple(as_text((as_object(tool.get("function")) or tool).get("name") or tool.get("type")) for tool in offered)
 
 
 def _asked(body: Mapping[str, object]) -> tuple[SpanMessage, ...]:
     """The messages of a request; a text completion's prompt and an embedding's input count as the user's."""
     if "messages" in body:
         return openai_messages(body["messages"])
+    items = as_list(body.get("input"))
+    if "instructions" in body or (items and as_object(items[0])):
+        return responses_messages(body)
     given = body.get("prompt", body.get("input"))
     texts = [given] if isinstance(given, str) else as_list(given)
     return tuple(SpanMessage("user", as_text(text)) for text in texts)
+
+
+def _answered(body: Mapping[str, object]) -> tuple[SpanMessage, ...]:
+    """The messages of an answer, in the dialect of its caller."""
+    return responses_answer(body) if body.get("object") == "response" else openai_answer(body)
 
 
 def _json(raw: bytes) -> Mapping[str, object]:

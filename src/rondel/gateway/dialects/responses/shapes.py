@@ -53,21 +53,26 @@ def count_of(value: object) -> int:
 
 
 def usage_from_chat(usage: Chunk) -> dict[str, Any]:
-    """A chat completion's usage as `ResponseUsage`; details that it does not know are kept beside the others."""
+    """A chat completion's usage as `ResponseUsage`; details that it does not know are kept beside the others.
+
+    Here cached tokens are always a part of the input and reasoning of the output; where the server counts them beside,
+    as `costing.tokens_of` says, they are added.
+    """
     given, made = object_of(usage.get("prompt_tokens_details")), object_of(usage.get("completion_tokens_details"))
     total_in, total_out = count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))
     cached = count_of(given.get("cached_tokens")) or count_of(usage.get("prompt_cache_hit_tokens"))
+    written = count_of(given.get("cache_write_tokens"))
+    thought = count_of(made.get("reasoning_tokens"))
+    if cached + written > total_in:
+        total_in += cached + written
+    total_out = max(total_out, count_of(usage.get("total_tokens")) - total_in)
     return {
         "input_tokens": total_in,
-        "input_tokens_details": {**given, "cached_tokens": cached, "cache_write_tokens": _written(given)},
+        "input_tokens_details": {**given, "cached_tokens": cached, "cache_write_tokens": written},
         "output_tokens": total_out,
-        "output_tokens_details": {**made, "reasoning_tokens": count_of(made.get("reasoning_tokens"))},
-        "total_tokens": count_of(usage.get("total_tokens")) or total_in + total_out,
+        "output_tokens_details": {**made, "reasoning_tokens": thought},
+        "total_tokens": total_in + total_out,
     }
-
-
-def _written(given: dict[str, Any]) -> int:
-    return count_of(given.get("cache_write_tokens"))
 
 
 def usage_to_chat(usage: Chunk) -> dict[str, Any]:

@@ -257,6 +257,24 @@ def test_a_stream_and_a_whole_answer_say_the_same() -> None:
 # Oddities of servers
 
 
+@pytest.mark.parametrize(
+    ("usage", "told"),
+    [
+        ({"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 135}, (32, 103, 135)),
+        ({"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 20}}, (25, 1, 26)),
+        ({"prompt_tokens": 5, "completion_tokens": 1}, (5, 1, 6)),
+    ],
+)
+def test_usage_that_stands_beside_is_told_within(usage: Chunk, told: tuple[int, int, int]) -> None:
+    said = write([piece(content="a"), piece("stop"), spent(usage)])[-1]["response"]["usage"]
+    assert (said["input_tokens"], said["output_tokens"], said["total_tokens"]) == told
+
+
+def test_of_usage_in_every_chunk_the_last_counts() -> None:
+    chunks = [{**piece(content="a"), "usage": {"prompt_tokens": 5, "completion_tokens": n}} for n in (1, 2)]
+    assert write([*chunks, piece("stop")])[-1]["response"]["usage"]["output_tokens"] == 2
+
+
 def test_a_stream_without_a_finish_reason_is_not_completed() -> None:
     assert write([piece(content="Once")])[-1]["type"] == "response.incomplete"
 

@@ -198,3 +198,58 @@ def test_a_breakpoint_of_the_prompt_cache_stays_at_its_part() -> None:
     assert _messages({"role": "user", "content": [part]})[0]["content"] == [
         {"type": "text", "text": "x", "prompt_cache_breakpoint": mark}
     ]
+
+
+def test_a_coding_agents_request_is_said_whole() -> None:
+    """The fields that Codex sends: https://github.com/openai/codex (codex-rs, `ResponsesApiRequest`)."""
+    shell = {
+        "type": "function",
+        "name": "shell_command",
+        "description": "Runs a command.",
+        "strict": False,
+        "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
+    }
+    patch = {
+        "type": "custom",
+        "name": "apply_patch",
+        "description": "Edits files.",
+        "format": {"type": "grammar", "syntax": "lark", "definition": "start: begin_patch"},
+    }
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}], "encrypted_content": None}
+    call = {"type": "custom_tool_call", "status": "completed", "call_id": "c1", "name": "apply_patch", "input": "*** B"}
+    read = _read(
+        instructions="You are Codex.",
+        input=[
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "<permissions>"}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "<environment_context>"}]},
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "fix the tests"}]},
+            thought,
+            call,
+            {"type": "custom_tool_call_output", "call_id": "c1", "output": "done"},
+        ],
+        tools=[shell, patch],
+        tool_choice="auto",
+        parallel_tool_calls=False,
+        reasoning={"effort": "medium", "summary": "auto"},
+        store=False,
+        stream=True,
+        include=["reasoning.encrypted_content"],
+        prompt_cache_key="0198",
+        text={"verbosity": "medium"},
+        client_metadata={"x-codex-installation-id": "1"},
+    )
+    messages = read.pop("messages")
+    assert [message["role"] for message in messages] == ["system", "user", "user", "assistant", "tool"]
+    assert messages[0]["content"] == "You are Codex.\n\n<permissions>"
+    assert messages[3]["reasoning_content"] == "Hm."
+    assert json.loads(messages[3]["tool_calls"][0]["function"]["arguments"]) == {"input": "*** B"}
+    assert [tool["function"]["name"] for tool in read.pop("tools")] == ["shell_command", "apply_patch"]
+    assert read == {
+        "model": "m",
+        "stream": True,
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "reasoning_effort": "medium",
+        "prompt_cache_key": "0198",
+        "verbosity": "medium",
+    }
