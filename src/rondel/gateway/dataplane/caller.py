@@ -152,8 +152,9 @@ class Caller(asyncio.Protocol):
     # The parser's findings
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins; only the first in a piece begins with it."""
         self._parsing = Request()
+        self._parsing.first, self._first = self._first, b""
         self._is_in_head, self._head_size = True, 0
         self._since = self._worker.now()
 
@@ -162,8 +163,9 @@ class Caller(asyncio.Protocol):
         self._parsing.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self._parsing.headers.append((name, value))
+        """A header; a trailer behind the body counts for nothing (RFC 9110, 6.5.1)."""
+        if self._is_in_head:
+            self._parsing.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: refuse what can be refused before its body comes."""
@@ -174,8 +176,9 @@ class Caller(asyncio.Protocol):
         request.method = self._parser.get_method()
         request.path = request.target.partition(b"?")[0]
         request.operation = OPERATIONS.get(request.path)
-        request.is_old = self._parser.get_http_version() == "1.0"
-        request.refusal = self._read_head(request)
+        version = self._parser.get_http_version()
+        request.is_old = version == "1.0"
+        request.refusal = self._read_head(request) if version in {"1.0", "1.1"} else _no_version()
         if self._current is None and not self._waiting:
             self._start(request)
         else:
@@ -270,13 +273,16 @@ class Caller(asyncio.Protocol):
         if operation is None:
             self.answer(error_answer(NotFound(f"There is nothing at {request.path.decode('latin-1')!r}.")))
             return
-        self._handler = self._reception.ask(self, request, operation, self._first)
+        self._handler = self._reception.ask(self, request, operation, request.first)
 
     def _refuse_now(self, answer: Answer) -> None:
         """What came cannot be read on."""
+        if self._is_lingering:
+            return  # it was answered when its head came, and the rest of it cannot be read either
         self._parsing.refusal = answer
         self._is_closing = True
-        if self._current is None:
+        is_owed = self._current is self._parsing and self._handler is None  # its body cannot be read
+        if self._current is None or is_owed:
             self._current = self._parsing
             self.answer(answer)
         elif self._transport is not None:
@@ -447,6 +453,10 @@ class Rest:
 
 def _refusal(status: int, message: str, code: str, headers: bytes = b"") -> Answer:
     return Answer(status, error_data(message, kind="invalid_request_error", code=code), headers=headers)
+
+
+def _no_version() -> Answer:
+    return _refusal(505, "Write the version: HTTP/1.1.", "http_version")
 
 
 def _head_too_large() -> Answer:

@@ -13,6 +13,8 @@ class Request:
     """One HTTP request; what most never set stands here once, on the class."""
 
     method = target = path = b""
+    first = b""
+    """The bytes with which it began, where it began them."""
     size = 0
     content_length: int | None = None
     is_chunked = is_complete = is_expecting = is_old = False

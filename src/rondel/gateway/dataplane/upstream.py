@@ -88,8 +88,10 @@ class Line(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(f"answered with something that is not HTTP: {error}")
-            return
+            if not self._is_whole:
+                self._fail(f"answered with something that is not HTTP: {error}")
+                return
+            self._keeps_alive = False  # it came behind the answer, which counts
         if not self._status:
             if self._head_size > HEAD_LIMIT:
                 self._fail(f"answered with a head of more than {HEAD_LIMIT:,} bytes")
@@ -110,6 +112,11 @@ class Line(asyncio.Protocol):
             f"closed the connection {'in the middle of' if began else 'before'} its answer",
             is_stale=self._is_reused and not began,
         )
+
+    def on_message_begin(self) -> None:
+        """The parser found an answer; a second one is to no request of ours, and nothing more is asked here."""
+        if self._is_whole:
+            self._keeps_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser found a header."""
