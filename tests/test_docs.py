@@ -31,7 +31,7 @@ from rondel.training.rules import read_recipe
 from tests.pages import ROOT, Piece, arguments, blocks, commands, headings, inline, links, pages
 
 GUIDES = ROOT / "docs" / "guide"
-GUIDE_OF = {"telemetry": "traces", "registry": "models", "experiments": "training"}
+GUIDE_OF = {"telemetry": "traces", "registry": "models", "experiments": "training", "spend": "gateway"}
 """The guide of an area that is not called as the area is."""
 PLACEHOLDER = "1"
 """A number is a text as well."""
@@ -100,8 +100,10 @@ def test_every_exit_code_is_told() -> None:
 
 def _events() -> list[type[Event]]:
     for area in iter_modules(rondel.__path__):
-        for word in ("models", "service"):
+        for word in ("models", "service", "budgets.models"):
             name = f"rondel.{area.name}.{word}"
+            if word.count(".") and not find_spec(name.rpartition(".")[0]):
+                continue
             if area.ispkg and find_spec(name):
                 import_module(name)
     ours = [event for event in Event.__subclasses__() if event.__module__.startswith("rondel.")]

@@ -20,9 +20,9 @@ class FrontDoor(Contract):
             here = importer.split(".")
             if here[0] != self.root or len(here) < 3 or here[1] in (self.exempt or ()):
                 continue
-            if here[2] in {"api", "commands", "pages", "tasks"}:
+            if here[-1] in {"api", "commands", "pages", "tasks"}:
                 allowed = {*self.doors, "api", "schemas"}
-            elif here[2] == "schemas":
+            elif here[-1] == "schemas":
                 allowed = {*self.doors, "schemas"}
             else:
                 allowed = set(self.doors)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import msgspec
 from rondel.chat import Message
 from rondel.errors import Invalid
 from rondel.gateway.models import Arm, Capture, Fields, Head, Operation, ReleaseCall, Route
+from rondel.identity.models import OwnerKind
 from rondel.prompts.rules import render, variables_of
 from rondel.spend.models import ModelPrice
 from rondel.spend.rules import cost_nano as price_tokens
@@ -337,7 +339,12 @@ def total_tokens(tokens: TokenCounts) -> int:
 
 def cost_nano(price: ModelPrice | None, tokens: TokenCounts | None) -> int | None:
     """Integer nano-USD; None when the price or the tokens are unknown."""
-    if price is None or tokens is None or tokens.estimated:
+    return None if tokens is None or tokens.estimated else charge_nano(price, tokens)
+
+
+def charge_nano(price: ModelPrice | None, tokens: TokenCounts) -> int | None:
+    """What budgets are charged, also for tokens that were guessed; None when the price is unknown."""
+    if price is None:
         return None
     return price_tokens(
         price,
@@ -348,6 +355,18 @@ def cost_nano(price: ModelPrice | None, tokens: TokenCounts | None) -> int | Non
         audio_in=tokens.audio_in,
         audio_out=tokens.audio_out,
     )
+
+
+def may_call(name: str, *, is_route: bool, routes: Sequence[str], models: Sequence[str]) -> bool:
+    """Whether lists of routes and of patterns of models let `name` through; without any, all may be called."""
+    if not routes and not models:
+        return True
+    return name in routes if is_route else any(fnmatchcase(name, pattern) for pattern in models)
+
+
+def account_of(kind: OwnerKind, place: tuple[str, str], owner: str) -> str:
+    """Under which name the limits of an owner in a project's environment stand in the workers' ledger."""
+    return f"{kind.value}/{place[0]}/{place[1]}/{owner}"
 
 
 class Estimate(NamedTuple):

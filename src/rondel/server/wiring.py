@@ -79,9 +79,14 @@ from rondel.serving.ports import EMBEDDERS, ENGINES
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
 from rondel.serving.trial import Trials
+from rondel.spend.budgets import api as budgets_api
+from rondel.spend.budgets.models import BudgetChanged, BudgetReached
+from rondel.spend.budgets.service import Budgets
+from rondel.spend.budgets.store import BudgetStore
 from rondel.spend.genai import GenaiPrices
 from rondel.storage.columns import api as columns_api
 from rondel.telemetry import api as telemetry_api
+from rondel.telemetry.charging import charging
 from rondel.telemetry.figures import Figures
 from rondel.telemetry.intake import Intake
 from rondel.telemetry.language import parse_filter
@@ -117,12 +122,14 @@ class Services:
     monitors: Monitors
     reviews: Reviews
     gateways: Gateways
+    budgets: Budgets
 
 
 def build(ground: Foundation) -> Services:
     """The services over one foundation. Only the process that owns the columns drains the spool."""
     audit, ids = ground.audit, ground.ids
-    traces = _traces(ground)
+    budgets = Budgets(store=BudgetStore(), identity=ground.identity, audit=audit, ids=ids)
+    traces = _traces(ground, budgets)
     prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
     datasets = Datasets(
         store=DatasetStore(),
@@ -173,6 +180,7 @@ def build(ground: Foundation) -> Services:
         releases=releases,
         deployments=deployments,
         prices=GenaiPrices(),
+        budgets=budgets,
         workers=ground.settings.workers,
     )
     return Services(
@@ -209,6 +217,7 @@ def build(ground: Foundation) -> Services:
         monitors=_monitors(ground, traces, gateways),
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
         gateways=gateways,
+        budgets=budgets,
     )
 
 
@@ -225,11 +234,17 @@ def _monitors(ground: Foundation, traces: Traces, gateways: Gateways) -> Monitor
     )
 
 
-def _traces(ground: Foundation) -> Traces:
+def _traces(ground: Foundation, budgets: Budgets) -> Traces:
     store, positions, prices = Store(ground.columns), Positions(), GenaiPrices()
     intake = Intake(store, ground.clock)
     drain = Drain(
-        ground.folder.spool, rows=ground.rows, positions=positions, intake=intake, prices=prices, clock=ground.clock
+        ground.folder.spool,
+        rows=ground.rows,
+        positions=positions,
+        intake=intake,
+        prices=prices,
+        clock=ground.clock,
+        charge=charging(budgets),
     )
     return Traces(
         store=store,
@@ -269,11 +284,12 @@ def tasks(ground: Foundation, services: Services, chat: ChatModel) -> list[Task]
 def listen(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> Listeners:
     """Where the circle closes: what one area announces, another acts on."""
     listeners = Listeners()
-    for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged):
+    for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged, BudgetChanged):
         listeners.on(event, keeper.changed)
     listeners.on(JobEnded, experiment_tasks.end_with_job(ground.rows, services.runs, services.jobs))
     listeners.on(JobEnded, evaluation_tasks.end_with_job(ground.rows, services.evaluations, services.jobs))
     listeners.on(ModelDeleted, registry_tasks.sweep(ground.rows, services.registry))
+    listeners.on(BudgetReached, monitoring_tasks.tell_of_budget(ground.rows, services.monitors))
     listeners.on(LimitBreached, release_tasks.roll_back_on_breach(ground.rows, services.releases))
     return listeners
 
@@ -298,6 +314,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         identity_api.routes(ground.identity, rows, access),
         audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
         governance_api.routes(services.policies, rows, access),
+        budgets_api.routes(services.budgets, rows, access),
         telemetry_api.routes(services.traces, access, ground.clock),
         prompts_api.routes(services.prompts, rows, access),
         datasets_api.routes(services.datasets, rows, access),

@@ -144,6 +144,8 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     sent_body: bytes = b""
     answer_body: bytes = b""
     worker: int = 0
+    charged_nano: int | None = None
+    """What budgets were charged, which may rest on guessed tokens; None when the price is not known."""
 
 
 class Frame(NamedTuple):

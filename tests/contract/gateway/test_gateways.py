@@ -40,6 +40,8 @@ from rondel.server.app import build
 from rondel.serving.models import AdapterRef, DeploymentState, EngineSettings, Observed, ServedName
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
+from rondel.spend.budgets.service import Budgets
+from rondel.spend.budgets.store import BudgetStore
 from rondel.spend.models import ModelPrice
 from rondel.spend.ports import OwnPrices
 from rondel.storage.blobs.disk import DiskBlobs
@@ -88,7 +90,14 @@ def deployments(audit: Audit, ids: Ids, tmp_path: Path) -> Deployments:
 
 
 @pytest.fixture
-def gateways(audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, deployments: Deployments) -> Gateways:
+def budgets(audit: Audit, ids: Ids, identity: Identity) -> Budgets:
+    return Budgets(store=BudgetStore(), identity=identity, audit=audit, ids=ids)
+
+
+@pytest.fixture
+def gateways(
+    audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, deployments: Deployments, budgets: Budgets
+) -> Gateways:
     return Gateways(
         store=GatewayStore(),
         audit=audit,
@@ -97,6 +106,7 @@ def gateways(audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, de
         releases=releases,
         deployments=deployments,
         prices=OwnPrices({("openai", "gpt"): PRICE}),
+        budgets=budgets,
         workers=2,
     )
 
@@ -349,7 +359,7 @@ def test_the_api(
         assert saved.json()["attempts"] == 2
         assert client.put("/api/v1/routes/r", json=saved.json()).json() == saved.json()
         assert client.put("/api/v1/routes/r", json={"attempts": 99}).status_code == 400
-        assert client.put("/api/v1/key-policies/app", json={"requests_per_minute": 3}).json()["key_id"] == key.id
+        assert client.put("/api/v1/limits/app", json={"requests_per_minute": 3}).json()["owner_id"] == key.id
         assert client.get("/api/v1/routes/x").status_code == 404
         assert {one["name"] for one in client.get("/api/v1/providers").json()} >= {"openai", "llamacpp"}
         keeper.changed(None)  # pyright: ignore[reportArgumentType]  any event
@@ -386,8 +396,8 @@ def test_a_route_that_cannot_be_called_is_told_by_its_name(
         ("GET", "/api/v1/routes/x"),
         ("PUT", "/api/v1/routes/x"),
         ("DELETE", "/api/v1/routes/x"),
-        ("GET", "/api/v1/key-policies"),
-        ("PUT", "/api/v1/key-policies/x"),
+        ("GET", "/api/v1/limits"),
+        ("PUT", "/api/v1/limits/x"),
         ("GET", "/api/v1/gateway"),
         ("GET", "/api/v1/providers"),
     ],

@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from rondel.clock import FixedClock
 from rondel.errors import NotFound
+from rondel.gateway.dataplane.ledger import Ledger, Memory, MemoryPlace
+from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.plan import Plan
+from rondel.gateway.dataplane.sharing import LocalShares
 from rondel.gateway.models import Arm, Connection, ReleaseCall, Route, Snapshot, Target, VirtualKey
 
 PROJECT, ENVIRONMENT = "prj_1", "production"
@@ -27,7 +31,8 @@ def _plan() -> Plan:
             for name in ("openai", "local/smollm2")
         ),
     )
-    return Plan(snapshot, secrets=Path("nowhere"), clock=lambda: 0.0)
+    meters = Meters(LocalShares(Ledger(MemoryPlace(Memory()), 0)), FixedClock())
+    return Plan(snapshot, secrets=Path("nowhere"), clock=lambda: 0.0, meters=meters)
 
 
 def _key(*routes: str) -> VirtualKey:

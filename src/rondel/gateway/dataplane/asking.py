@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from rondel.errors import NotFound, Unavailable
-from rondel.gateway.dataplane.limits import Meter, Reservation
+from rondel.gateway.dataplane.limits import Meter, Ticket
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.models import Fields, Head, Operation, ReleaseCall, Route, VirtualKey
 from rondel.gateway.rules import (
@@ -72,7 +72,7 @@ class Admitted(msgspec.Struct, frozen=True):
     stage: ArmStage
     shadows: tuple[ReleaseCall, ...]
     meter: Meter
-    reservation: Reservation
+    ticket: Ticket
 
 
 _NO_HEAD = Head("", is_stream=False, max_tokens=None, user="", metadata={}, wants_usage=False)
@@ -141,8 +141,9 @@ def admit(asked: Asked, headers: Mapping[bytes, bytes], now: float) -> Admitted:
         shadows = _shadows(plan, choice)
     price = release.targets[0].price if release.targets else None
     meter = plan.meters[key.id]
-    reservation = meter.admit(estimate(len(asked.body), head.max_tokens, price), now)
-    return Admitted(asked, route, release, stage, shadows, meter, reservation)
+    guess = estimate(len(asked.body), head.max_tokens, price)
+    ticket = meter.admit(asked.user, guess.tokens, guess.nano, now)
+    return Admitted(asked, route, release, stage, shadows, meter, ticket)
 
 
 def _release(plan: Plan, route: Route, release_id: str) -> ReleaseCall:

@@ -472,7 +472,7 @@ class Exchange:
         if self.admitted.stage is not ArmStage.SHADOW:
             is_unused = record.tokens is None and result.status >= 300
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
-            self.admitted.meter.settle(self.admitted.reservation, used, 0 if is_unused else record.cost_nano)
+            self.admitted.meter.settle(self.admitted.ticket, used, record.charged_nano, self._worker.now())
         headers = self._headers()
         reply = self._reply
         if answer is not None and not self._is_begun:

@@ -21,12 +21,16 @@ import uvloop
 from rondel.clock import SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.dataplane.caller import Caller
+from rondel.gateway.dataplane.ledger import Ledger
+from rondel.gateway.dataplane.meters import Meters
+from rondel.gateway.dataplane.sharing import LocalShares
+from rondel.gateway.dataplane.sheets import DiskPlace
 from rondel.gateway.dataplane.snapshots import Snapshots
-from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.rules import internal_key
 from rondel.ids import Ids
+from rondel.spend.budgets.rules import day_of
 from rondel.storage.folder import Folder
 
 DRAIN_S = 10.0
@@ -54,13 +58,14 @@ async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: 
     loop = asyncio.get_running_loop()
     clock = SystemClock()
     ids = Ids(clock)
+    ledger = Ledger(DiskPlace(folder.run / "limits", day_of(clock.now_ns() / 1e9)), number)
     worker = Worker(
         number=number,
         loop=loop,
         clock=clock,
         ids=ids,
         spool=Spool(folder.spool, number, ids, loop),
-        spending=Spending(folder.run / f"spent-{number}.json", loop),
+        meters=Meters(LocalShares(ledger), clock),
         server_socket=folder.socket,
         secrets=folder.root / "secrets",
         body_limit=body_limit,

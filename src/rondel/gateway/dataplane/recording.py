@@ -8,7 +8,8 @@ from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.intake import Outcome
 from rondel.gateway.dataplane.upstream import Endpoint
 from rondel.gateway.models import Capture, ReleaseCall, Target
-from rondel.gateway.rules import BYTES_PER_TOKEN, assemble, cost_nano, is_captured
+from rondel.gateway.rules import BYTES_PER_TOKEN, assemble, charge_nano, cost_nano, is_captured
+from rondel.spend.models import ModelPrice
 from rondel.telemetry.records import ArmStage, Attempt, GatewayRecord, TokenCounts
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def record_of(exchange: "Exchange", result: Result, worker: "Worker") -> Gateway
         usage=outcome.folded.usage if outcome else b"",
         tokens=tokens,
         cost_nano=cost_nano(price, tokens),
+        charged_nano=_charged(exchange, result, price, tokens),
         price_version=price.version if price else "",
         session=asked.session,
         user=asked.user,
@@ -159,6 +161,15 @@ def _attempt(tried: Tried, asked: Asked) -> Attempt:
         status=tried.status,
         error=tried.error,
     )
+
+
+def _charged(exchange: "Exchange", result: Result, price: ModelPrice | None, tokens: TokenCounts | None) -> int | None:
+    """What budgets are charged: nothing for a failure without an answer, the guess for an answer without tokens."""
+    if exchange.admitted.stage is ArmStage.SHADOW:
+        return None
+    if tokens is None:
+        return 0 if result.status >= 300 else exchange.admitted.ticket[2]
+    return charge_nano(price, tokens)
 
 
 def _tokens(exchange: "Exchange", tried: Tried | None, outcome: Outcome | None) -> TokenCounts | None:

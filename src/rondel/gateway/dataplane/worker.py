@@ -14,14 +14,13 @@ from rondel.gateway.dataplane.breaking import RetryBudget
 from rondel.gateway.dataplane.caller import Caller, Handler, Request
 from rondel.gateway.dataplane.exchange import Exchange, Nobody
 from rondel.gateway.dataplane.forward import Forward, is_internal
-from rondel.gateway.dataplane.limits import Limited, Reservation
+from rondel.gateway.dataplane.limits import NO_TICKET, Limited
+from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
-from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.wire import Answer, error_answer
 from rondel.gateway.models import Operation, ReleaseCall, Snapshot
-from rondel.gateway.rules import Estimate
 from rondel.ids import Ids
 from rondel.telemetry.records import ArmStage
 
@@ -45,13 +44,13 @@ class Worker:
         clock: Clock,
         ids: Ids,
         spool: Spool,
-        spending: Spending,
+        meters: Meters,
         server_socket: Path,
         secrets: Path,
         body_limit: int,
     ) -> None:
         self.number, self.loop, self.ids, self.spool = number, loop, ids, spool
-        self._spending, self._spent = spending, spending.load()
+        self._meters = meters
         self.now: Callable[[], float] = clock.monotonic
         self.server_socket, self.body_limit = server_socket, body_limit
         self._clock, self._secrets = clock, secrets
@@ -84,7 +83,7 @@ class Worker:
         if self.plan is not None:
             for endpoint in self.plan.endpoints().values():
                 endpoint.trim()
-            self._spending.keep(self.plan.meters, now)
+        self._meters.keep(now)
         self._sweeping = self.loop.call_later(SWEEP_S, self.sweep)
 
     def drain(self) -> None:
@@ -104,12 +103,11 @@ class Worker:
         if self._sweeping is not None:
             self._sweeping.cancel()
         self.spool.close()
-        if self.plan is not None:
-            self._spending.close(self.plan.meters)
+        self._meters.close()
 
     def apply(self, snapshot: Snapshot) -> list[str]:
         """Go on with another snapshot: requests under way end with the old one. Returns what does not work in it."""
-        self.plan = Plan(snapshot, secrets=self._secrets, clock=self.now, before=self.plan, spent=self._spent)
+        self.plan = Plan(snapshot, secrets=self._secrets, clock=self.now, meters=self._meters, before=self.plan)
         return self.plan.problems
 
     # Requests
@@ -173,9 +171,7 @@ class Worker:
         exchange.start()
         for release in shadows:
             live = exchange.admitted
-            admitted = Admitted(
-                live.asked, live.route, release, ArmStage.SHADOW, (), live.meter, Reservation(Estimate(0, 0))
-            )
+            admitted = Admitted(live.asked, live.route, release, ArmStage.SHADOW, (), live.meter, NO_TICKET)
             Exchange(self, admitted, Nobody(), pair_id=live.asked.request_id).start()
 
     def _refuse(self, caller: Caller, asked: Asked, error: RondelError) -> None:
