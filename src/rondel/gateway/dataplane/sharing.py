@@ -98,8 +98,8 @@ class LocalShares:
             mark = hash((quota.free, quota.cells[quota.place], quota.turned))
             if is_wanted or mark == quota.mark:
                 self.release(quota)
-                if quota.free == 0:
-                    del self._quotas[account]
+                if quota.cells[quota.place + GRANTED - SPENT] <= quota.cells[quota.place]:
+                    del self._quotas[account]  # nothing is reserved either, which could become free
             quota.mark = mark
         for account, rate in list(self._rates.items()):
             if now >= rate.until:
