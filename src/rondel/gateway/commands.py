@@ -239,7 +239,9 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         json
             For machines.
         """
-        gone: dict[str, Any] = {_field(name): [] if _field(name) in {"routes", "models"} else None for name in lift or ()}
+        gone: dict[str, Any] = {
+            _field(name): [] if _field(name) in {"routes", "models"} else None for name in lift or ()
+        }
         given = {
             "requests_per_minute": requests,
             "tokens_per_minute": tokens,

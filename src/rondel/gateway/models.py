@@ -174,6 +174,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardRule, ...] = ()
 
 
+class OnLimitsDown(StrEnum):
+    """What happens to limits that machines share while nobody can be asked: each worker goes on with its even part of
+    what was last known to be left, or refuses once its leases are used up.
+    """
+
+    LOCAL = "local"
+    CLOSED = "closed"
+
+
 class Allowance(msgspec.Struct, frozen=True):
     """A hard budget: nano-USD for every window of a kind."""
 

@@ -1,8 +1,9 @@
-"""A worker that asks one budget as fast as it can: `python -m tests.integration.gateway.sharer FOLDER NUMBER NANO`.
+"""A worker that asks one budget as fast as it can: `python -m tests.integration.gateway.sharer FOLDER NUMBER NANO DSN`.
 
 It ends when it was refused for good. What it reserved and spent, the ledger knows; it keeps no figures of its own.
 """
 
+import asyncio
 import random
 import sys
 import time
@@ -11,11 +12,12 @@ from pathlib import Path
 from rondel.clock import SystemClock
 from rondel.errors import LimitReached
 from rondel.gateway.dataplane.ledger import Ledger
-from rondel.gateway.dataplane.limits import Limited, Ticket
-from rondel.gateway.dataplane.meters import Meters
+from rondel.gateway.dataplane.limits import Limited, Starved, Ticket
+from rondel.gateway.dataplane.meters import Keeping, Meters
+from rondel.gateway.dataplane.remote import RedisShares
 from rondel.gateway.dataplane.sharing import LocalShares
 from rondel.gateway.dataplane.sheets import DiskPlace
-from rondel.gateway.models import Allowance, Limits, Snapshot, VirtualKey
+from rondel.gateway.models import Allowance, Limits, OnLimitsDown, Snapshot, VirtualKey
 from rondel.spend.budgets.models import Window
 
 WORKERS = 8
@@ -29,7 +31,7 @@ def snapshot(nano: int) -> Snapshot:
     return Snapshot(version=1, hash_key="", keys=(key,), workers=WORKERS)
 
 
-def ask(meters: Meters, nano: int, seed: int) -> None:
+async def ask(meters: Meters, nano: int, seed: int) -> None:
     """Hammer until the budget is spent."""
     draw = random.Random(seed)
     meter = meters.build(snapshot(nano))["key"]
@@ -40,12 +42,17 @@ def ask(meters: Meters, nano: int, seed: int) -> None:
         if now >= keep_at:
             keep_at = now + 0.05
             meters.keep(now)
+            await asyncio.sleep(0)
         guess, is_spent, is_held = draw.randint(1, LARGEST), False, False
         try:
             open_.append((meter.admit("", 1, guess, now), draw.randint(1, guess)))
+        except Starved as error:
+            come = asyncio.Event()
+            error.then(come.set)
+            await come.wait()
         except Limited:
             is_held = True
-            time.sleep(0.002)
+            await asyncio.sleep(0.002)
         except LimitReached:
             is_spent = True  # nobody gets that much any more
         if open_ and (len(open_) > 5 or is_held or is_spent):
@@ -55,13 +62,17 @@ def ask(meters: Meters, nano: int, seed: int) -> None:
             return
 
 
-def main(folder: Path, number: int, nano: int) -> None:
+async def main(folder: Path, number: int, nano: int, dsn: str) -> None:
     """One worker."""
-    shares = LocalShares(Ledger(DiskPlace(folder, 20_000), number))
+    ledger = Ledger(DiskPlace(folder, 20_000), number)
+    shares: Keeping = LocalShares(ledger)
+    if dsn:
+        loop = asyncio.get_running_loop()
+        shares = RedisShares(dsn, ledger, machine=folder.name, loop=loop, on_down=OnLimitsDown.CLOSED)
     meters = Meters(shares, SystemClock())
-    ask(meters, nano, number)
+    await ask(meters, nano, number)
     meters.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))

@@ -4,7 +4,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,13 +18,15 @@ BUDGET = 40_000_000
 ACCOUNT = "key/p/e/key/total"
 
 
-def _start(folder: Path, number: int) -> "subprocess.Popen[bytes]":
-    arguments = [str(folder), str(number), str(BUDGET)]
+def start(folder: Path, number: int, dsn: str = "") -> "subprocess.Popen[bytes]":
+    """A process that asks."""
+    arguments = [str(folder), str(number), str(BUDGET), dsn]
     return subprocess.Popen([sys.executable, "-m", "tests.integration.gateway.sharer", *arguments])
 
 
 @contextmanager
-def _ended(processes: "list[subprocess.Popen[bytes]]") -> Iterator[None]:
+def ended(processes: "list[subprocess.Popen[bytes]]") -> Generator[None]:
+    """Whatever happens, they end."""
     try:
         yield
     finally:
@@ -48,16 +50,16 @@ def _watch(ledger: Ledger, processes: "list[subprocess.Popen[bytes]]", until: fl
 @pytest.mark.parametrize("kills", [0, 6])
 def test_eight_processes_spend_a_budget_to_the_end_and_never_beyond(tmp_path: Path, kills: int) -> None:
     watcher = Ledger(DiskPlace(tmp_path, 20_000), 100)
-    processes = [_start(tmp_path, number) for number in range(WORKERS)]
+    processes = [start(tmp_path, number) for number in range(WORKERS)]
     draw = random.Random(1)
-    with _ended(processes):
+    with ended(processes):
         looks = 0
         for _ in range(kills):
             looks += _watch(watcher, processes, time.monotonic() + 0.4)
             number = draw.randrange(WORKERS)
             processes[number].kill()
             processes[number].wait()
-            processes[number] = _start(tmp_path, number)
+            processes[number] = start(tmp_path, number)
         looks += _watch(watcher, processes, time.monotonic() + 120)
         assert [process.wait(1) for process in processes] == [0] * WORKERS
     spent, taken = watcher.used(watcher.find(ACCOUNT), 0)

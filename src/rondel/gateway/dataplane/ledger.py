@@ -11,7 +11,7 @@ import hashlib
 from array import array
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rondel.gateway.dataplane.leases import grant, pace, share
 
@@ -27,6 +27,15 @@ EPOCH, GRANTED, SPENT = 0, 1, 2
 MOST = 1 << 20
 """Accounts that a ledger has room for; then new end users share one."""
 _FIRST = 1024
+
+
+class Freed(NamedTuple):
+    """What a dead worker had taken of an account and not spent is free again; `spent` is what it did spend."""
+
+    slot: int
+    at: int
+    epoch: int
+    spent: int
 
 
 class Words(Protocol):
@@ -92,7 +101,8 @@ class Ledger:
                 mine.close()
                 self.slot += 1
             self._mine = mine
-            _give_back(mine.hold(max(mine.size(), CELL * _FIRST)))
+            self.freed = list(_give_back(self.slot, mine.hold(max(mine.size(), CELL * _FIRST))))
+            """What whoever had this slot before had reserved."""
             self._words[SLOTS] = max(self._words[SLOTS], self.slot + 1)
 
     def _worker(self, slot: int) -> Sheet:
@@ -215,22 +225,31 @@ class Ledger:
         """Another number than before when somebody has asked since."""
         return self._words[WANTED]
 
-    def bury(self) -> int:
-        """Give back what dead workers had reserved; returns how many of them there are."""
-        dead = 0
+    def bury(self) -> list[Freed]:
+        """Give back what dead workers had reserved."""
+        freed: list[Freed] = []
         for slot in range(self._words[SLOTS]):
             if slot == self.slot:
                 continue
             other = self._worker(slot)
             if other.try_lock():
-                dead += 1
-                _give_back(other.hold(other.size()))
+                freed += _give_back(slot, other.hold(other.size()))
             other.close()
-        return dead
+        return freed
+
+    def name(self, at: int) -> str:
+        """An account's name as its hash, which is the same on every machine."""
+        words, place = self._words, HEAD + ENTRY * at
+        return array("q", (words[place + HIGH], words[place + LOW])).tobytes().hex()
+
+    @property
+    def generation(self) -> int:
+        """How often the ledger was tidied: figures of an earlier one are in the accounts' bases."""
+        return self._words[GENERATION]
 
     def close(self) -> None:
         """Give back what this worker has reserved, and let go."""
-        _give_back(self._mine.hold(0))
+        list(_give_back(self.slot, self._mine.hold(0)))
         for sheet in (self._mine, self._accounts, *(sheet for sheet, _ in self._others.values())):
             sheet.close()
         self._place.close()
@@ -239,11 +258,12 @@ class Ledger:
 _NOTHING: Words = array("q")
 
 
-def _give_back(words: Words) -> None:
+def _give_back(slot: int, words: Words) -> Iterator[Freed]:
     """A worker that is no more has reserved nothing; what it has spent stays."""
     for place in range(0, len(words) - CELL + 1, CELL):
         if words[place + GRANTED] != words[place + SPENT]:
             words[place + GRANTED] = words[place + SPENT]
+            yield Freed(slot, place // CELL, words[place + EPOCH], words[place + SPENT])
 
 
 def _room(count: int) -> int:

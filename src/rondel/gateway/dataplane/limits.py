@@ -5,6 +5,7 @@ share, so it asks nobody: `sharing` and `ledger` do, when a lease is used up.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -225,11 +226,15 @@ class Meter:
         turn = self._turn
         if now >= turn.at:
             turn.now(now)
-        for quota in chain.budgets:
-            if quota.free < nano:
-                quota.need(nano, now)
-        if chain.is_paced:
-            _pace(chain, tokens, now)
+        try:
+            for quota in chain.budgets:
+                if quota.free < nano:
+                    quota.need(nano, now)
+            if chain.is_paced:
+                _pace(chain, tokens, now)
+        except Starved:
+            _ask_all(chain, tokens, nano, now)
+            raise
         # Nobody has refused, and nothing has come between: this is one step of one thread.
         for quota in chain.budgets:
             quota.free -= nano
@@ -282,6 +287,18 @@ def _pace(chain: Chain, tokens: int, now: float) -> None:
         rate.free -= tokens
     for quota in chain.at_once:
         quota.free -= 1
+
+
+def _ask_all(chain: Chain, tokens: int, nano: int, now: float) -> None:
+    """One lease is on its way: ask for the others too, so that all come together."""
+    lacking = [quota.need for quota in chain.budgets if quota.free < nano]
+    needs = [(need, nano) for need in lacking]
+    needs += [(rate.need, 1) for rate in chain.requests if rate.free < 1 or now >= rate.until]
+    needs += [(rate.need, tokens) for rate in chain.tokens if rate.free < tokens or now >= rate.until]
+    needs += [(quota.need, 1) for quota in chain.at_once if quota.free < 1]
+    for need, amount in needs:
+        with suppress(LimitReached):
+            need(amount, now)
 
 
 def _leave(chain: Chain, unused: int) -> None:

@@ -22,12 +22,13 @@ from rondel.clock import SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.dataplane.caller import Caller
 from rondel.gateway.dataplane.ledger import Ledger
-from rondel.gateway.dataplane.meters import Meters
+from rondel.gateway.dataplane.meters import LIMITS, Keeping, Meters
 from rondel.gateway.dataplane.sharing import LocalShares
-from rondel.gateway.dataplane.sheets import DiskPlace
+from rondel.gateway.dataplane.sheets import DiskPlace, machine_of
 from rondel.gateway.dataplane.snapshots import Snapshots
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.worker import Worker
+from rondel.gateway.models import OnLimitsDown
 from rondel.gateway.rules import internal_key
 from rondel.ids import Ids
 from rondel.spend.budgets.rules import day_of
@@ -59,13 +60,22 @@ async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: 
     clock = SystemClock()
     ids = Ids(clock)
     ledger = Ledger(DiskPlace(folder.run / "limits", day_of(clock.now_ns() / 1e9)), number)
+    shares: Keeping = LocalShares(ledger)
+    if limits_dsn := os.environ.get("RONDEL_LIMITS_DSN", ""):
+        shares = LIMITS.get("redis")(
+            limits_dsn,
+            ledger,
+            machine=machine_of(folder.run / "limits", ids.new("mac")),
+            loop=loop,
+            on_down=OnLimitsDown(os.environ.get("RONDEL_LIMITS_DOWN", OnLimitsDown.LOCAL.value)),
+        )
     worker = Worker(
         number=number,
         loop=loop,
         clock=clock,
         ids=ids,
         spool=Spool(folder.spool, number, ids, loop),
-        meters=Meters(LocalShares(ledger), clock),
+        meters=Meters(shares, clock),
         server_socket=folder.socket,
         secrets=folder.root / "secrets",
         body_limit=body_limit,

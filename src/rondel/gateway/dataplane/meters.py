@@ -1,14 +1,17 @@
 """The meters of a snapshot's keys, and the windows of their budgets."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from rondel.clock import Clock
+from rondel.gateway.dataplane.ledger import Ledger
 from rondel.gateway.dataplane.limits import NO_CHAIN, Chain, Meter, Quota, Rate, Shares, Turn
-from rondel.gateway.models import Allowance, Limits, Snapshot
+from rondel.gateway.models import Allowance, Limits, OnLimitsDown, Snapshot
 from rondel.gateway.rules import account_of
 from rondel.identity.models import EACH_USER, OwnerKind
 from rondel.money import usd
+from rondel.plugins import Plugins
 from rondel.spend.budgets.models import Window
 from rondel.spend.budgets.rules import DAY_S, began, day_of
 
@@ -42,6 +45,17 @@ class Keeping(Shares, Protocol):
     def close(self) -> None:
         """Give back everything."""
         ...
+
+
+class Remote(Keeping, Protocol):
+    """Shares limits with other machines; made with this machine's ledger, and a name that no other machine has."""
+
+    def __init__(
+        self, dsn: str, ledger: Ledger, *, machine: str, loop: asyncio.AbstractEventLoop, on_down: OnLimitsDown
+    ) -> None: ...
+
+
+LIMITS: Plugins[Remote] = Plugins("rondel.limits")
 
 
 class Meters:

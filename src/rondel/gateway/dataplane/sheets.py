@@ -5,7 +5,7 @@ import mmap
 import os
 from array import array
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -113,6 +113,18 @@ class DiskPlace:
         """This worker ends."""
         self._turns.close()
         self._living.close()
+
+
+def machine_of(folder: Path, fresh: str) -> str:
+    """The name of this machine among those that share limits: `fresh` when it has none yet, and the same ever after."""
+    path = folder / "machine"
+    if not path.exists():
+        draft = folder / f"machine-{fresh}"
+        draft.write_text(fresh)
+        with suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_text()
 
 
 def _tidy(folder: Path, day: int) -> None:

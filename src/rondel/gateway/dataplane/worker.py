@@ -14,7 +14,7 @@ from rondel.gateway.dataplane.breaking import RetryBudget
 from rondel.gateway.dataplane.caller import Caller, Handler, Request
 from rondel.gateway.dataplane.exchange import Exchange, Nobody
 from rondel.gateway.dataplane.forward import Forward, is_internal
-from rondel.gateway.dataplane.limits import NO_TICKET, Limited
+from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Starved
 from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
@@ -28,9 +28,45 @@ SWEEP_S = 0.25
 SHADOW_LIMIT = 64
 """Shadows under way in one worker; beyond that a request gets none."""
 
+LEASE_WAIT_S = 1.0
+"""How long a request waits in all for leases of its limits from another machine."""
+
 _LOCAL = frozenset({b"/livez", b"/readyz", b"/metrics"})
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 _encode = msgspec.json.Encoder().encode
+
+
+class Waiting:
+    """Stands for a request whose limits are being looked up, and then for its exchange."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.is_gone = self._is_paused = False
+        self._exchange: Exchange | None = None
+
+    def hand_over(self, exchange: Exchange) -> None:
+        """It may go on."""
+        self._exchange = exchange
+        if self._is_paused:
+            exchange.pause()
+
+    def hang_up(self) -> None:
+        """The caller is gone."""
+        self.is_gone = True
+        if self._exchange is not None:
+            self._exchange.hang_up()
+
+    def pause(self) -> None:
+        """The caller reads too slowly."""
+        self._is_paused = True
+        if self._exchange is not None:
+            self._exchange.pause()
+
+    def resume(self) -> None:
+        """It has caught up."""
+        self._is_paused = False
+        if self._exchange is not None:
+            self._exchange.resume()
 
 
 class Worker:
@@ -152,9 +188,30 @@ class Worker:
             return None
         try:
             admitted = admit(asked, headers, self.now())
+        except Starved as error:
+            waiting = Waiting(self.now() + LEASE_WAIT_S)
+            error.then(lambda: self._again(caller, asked, headers, waiting))
+            return waiting
         except RondelError as error:
             self._refuse(caller, asked, error)
             return None
+        return self._go_on(caller, asked, admitted)
+
+    def _again(self, caller: Caller, asked: Asked, headers: dict[bytes, bytes], waiting: "Waiting") -> None:
+        """A lease has come, or should have: admit once more, until it has been too long."""
+        if waiting.is_gone:
+            return
+        try:
+            admitted = admit(asked, headers, self.now())
+        except RondelError as error:
+            if isinstance(error, Starved) and self.now() < waiting.until:
+                error.then(lambda: self._again(caller, asked, headers, waiting))
+            else:
+                self._refuse(caller, asked, error)
+            return
+        waiting.hand_over(self._go_on(caller, asked, admitted))
+
+    def _go_on(self, caller: Caller, asked: Asked, admitted: Admitted) -> Exchange:
         shadows = admitted.shadows if self._shadows < SHADOW_LIMIT else ()
         self._shadows_shed += len(admitted.shadows) - len(shadows)
         exchange = Exchange(self, admitted, caller, pair_id=asked.request_id if shadows else "")
