@@ -26,7 +26,7 @@ class SnapshotKeeper:
         self._news = threading.Condition()
         self._is_stale = True
         self._compiled_at = 0.0
-        self._content = self._whole = b""
+        self._content = self._told = b""
         self._told_at = 0.0
         self._body = b""
         self._version = 0
@@ -51,13 +51,12 @@ class SnapshotKeeper:
         content = msgspec.json.encode(msgspec.structs.replace(snapshot, spent=()))
         whole = msgspec.json.encode(snapshot)
         with self._news:
-            if whole == self._whole:
+            if whole == self._told:
                 return False
-            self._whole = whole
             if content == self._content and now - self._told_at < SPENT_S:
                 self._body = msgspec.json.encode(msgspec.structs.replace(snapshot, version=self._version))
                 return False
-            self._told_at = now
+            self._told, self._told_at = whole, now
             self._version = max(self._version + 1, int(self._clock.now().timestamp() * 1000))
             self._content = content
             self._body = msgspec.json.encode(msgspec.structs.replace(snapshot, version=self._version))

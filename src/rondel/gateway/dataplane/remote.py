@@ -384,7 +384,7 @@ class RedisShares:
     # Without Redis
 
     def _go_alone(self, quota: Quota, account: _Account, amount: int) -> Asked:
-        """Once an outage, this worker's even part of what was last known to be left: what others took since is in it."""
+        """Once an outage, this worker's even part of what it last knew to be left, with what others took since."""
         if self._on_down is OnLimitsDown.CLOSED:
             return Asked(Verdict.DOWN)
         if account.went_alone != self._outage:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends
 
 from rondel.identity.api import Access
 from rondel.identity.models import Caller, Role
@@ -41,10 +41,11 @@ def routes(budgets: Budgets, rows: Rows, access: Access) -> APIRouter:
         with rows.reading() as tx:
             return BudgetOut.of(budgets.get(tx, caller.scope, budget))
 
-    @router.delete("/budgets/{budget}", status_code=204)
-    def remove(budget: str, caller: Annotated[Caller, admin]) -> Response:
+    @router.delete("/budgets/{budget}")
+    def remove(budget: str, caller: Annotated[Caller, admin]) -> BudgetOut:
         with rows.transaction() as tx:
+            gone = budgets.get(tx, caller.scope, budget)
             budgets.remove(tx, caller.scope, caller.actor, budget)
-        return Response(status_code=204)
+        return BudgetOut.of(gone)
 
     return router

@@ -28,6 +28,9 @@ BATCH = 1000
 STILL_S = 10.0
 """Seconds since the last write after which a drained segment without a writer is deleted."""
 
+Charging = Callable[[Tx, Sequence[GatewayRecord]], None]
+"""Told of the records that are stored, in the transaction that says so: each of them once."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -44,7 +47,7 @@ class Drain:
         prices: PriceBook,
         clock: Clock,
         batch: int = BATCH,
-        charge: Callable[[Tx, Sequence[GatewayRecord]], None] | None = None,
+        charge: Charging | None = None,
     ) -> None:
         self._folder = folder
         self._rows = rows
