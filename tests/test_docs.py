@@ -215,7 +215,8 @@ SHOWN_PATH = re.compile(r"^([A-Z|]+) (/api/v1/[^?]*)")
 def _routes() -> set[tuple[str, str]]:
     """Method and path of every route of the API, read from the decorators."""
     found = {("GET", "/api/v1/status"), ("GET", "/api/openapi.json")}
-    for path in (ROOT / "src" / "rondel").rglob("api.py"):
+    source = ROOT / "src" / "rondel"
+    for path in (*source.glob("*/api.py"), *source.glob("*/budgets/api.py")):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         keywords = [word for call in calls if ast.unparse(call.func) == "APIRouter" for word in call.keywords]
         prefixes = [str(ast.literal_eval(word.value)) for word in keywords if word.arg == "prefix"] or [""]

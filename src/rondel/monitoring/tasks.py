@@ -28,11 +28,11 @@ def tell_of_budget(rows: Rows, monitors: Monitors) -> Callable[[BudgetReached], 
 
     def listen(event: BudgetReached) -> None:
         scope = Scope(event.project_id, event.environment)
-        whose = f"the {event.window} budget of {event.owner}"
+        whose = f"{event.percent} % of the {event.window} budget of {event.owner}"
         then = "further requests are refused" if event.is_hard and event.percent >= 100 else "nothing is refused yet"
-        sentence = f"{usd(event.spent_nano)} of {usd(event.amount_nano)} since {event.started}; {then}"
+        money = f"{usd(event.spent_nano)} of {usd(event.amount_nano)} since {event.started}"
         with rows.transaction() as tx:
-            monitors.tell(tx, scope, f"{event.percent} % of {whose}", sentence)
+            monitors.tell(tx, scope, whose, f"{whose} is spent, {money}; {then}")
 
     return listen
 

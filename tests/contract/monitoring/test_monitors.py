@@ -277,4 +277,7 @@ def test_what_is_reached_of_a_budget_is_said_on_every_channel(
     tell_of_budget(rows, monitors)(event)
     assert send_all(rows, monitors) == 2
     assert {message.title for message in told.sent} == {"100 % of the month budget of team:shop"}
-    assert told.sent[0].sentence == "$25.00 of $25.00 since 2026-11-01; further requests are refused"
+    assert told.sent[0].sentence == (
+        "100 % of the month budget of team:shop is spent, $25.00 of $25.00 since 2026-11-01; "
+        "further requests are refused"
+    )
