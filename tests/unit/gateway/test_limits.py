@@ -355,3 +355,22 @@ def test_users_that_do_not_call_are_forgotten_and_what_they_spent_is_not() -> No
     with pytest.raises(LimitReached):
         admit(worker, 11, user="ada")
     spend(worker, 10, user="ada")
+
+
+def test_more_users_than_a_worker_keeps_in_mind_are_limited_all_the_same() -> None:
+    machine = Machine((key(),), (owner(OwnerKind.USER, "*", budgets=budget(100, Window.DAY)),))
+    worker = machine.all[0]
+    worker.meters.most_users = 10
+    for number in range(100):
+        spend(worker, 90, user=f"user {number}")
+    for number in (0, 50, 99):
+        with pytest.raises(LimitReached):
+            admit(worker, 11, user=f"user {number}")
+    machine.clock.advance(12 * 3600)
+    for number in range(100):
+        spend(worker, 100, user=f"user {number}")
+
+
+def test_a_user_whom_nothing_limits_costs_nothing() -> None:
+    worker = Machine((key(),), (owner(OwnerKind.USER, "ada", requests_per_minute=1),)).all[0]
+    assert admit(worker, 5, user="bob") is NO_TICKET

@@ -195,6 +195,10 @@ NO_TICKET: Ticket = (NO_CHAIN, 0, 0, 0)
 """Of a request that nothing limits."""
 
 
+_CHAINS = 4096
+"""Users that a key's meter knows by itself; others are found again."""
+
+
 class Users(Protocol):
     """Finds the limits of end users."""
 
@@ -209,7 +213,7 @@ class Meter:
     __slots__ = ("_base", "_chains", "_turn", "_users")
 
     def __init__(self, base: Chain, turn: Turn, users: Users | None = None) -> None:
-        self._base: Chain | None = None if base == NO_CHAIN else base
+        self._base = base
         self._turn = turn
         self._users = users
         self._chains: dict[str, Chain] = {}
@@ -220,8 +224,9 @@ class Meter:
         Raises:
             LimitReached: the sentence says which limit of whom; a `Limited` knows when to come again.
         """
-        chain = self._base if self._users is None or not user else self._chains.get(user) or self._chain(user)
-        if chain is None:
+        users = self._users
+        chain = self._base if users is None or not user else self._chains.get(user) or self._chain(users, user)
+        if chain is NO_CHAIN:
             return NO_TICKET
         turn = self._turn
         if now >= turn.at:
@@ -256,12 +261,10 @@ class Meter:
         if chain.is_paced:
             _leave(chain, 0 if tokens is None else guessed - tokens)
 
-    def _chain(self, user: str) -> Chain | None:
-        if self._users is None:
-            return self._base
-        if len(self._chains) >= 4096:
+    def _chain(self, users: Users, user: str) -> Chain:
+        made = users.chain(self._base, user)
+        if len(self._chains) >= _CHAINS:
             self._chains.clear()
-        made = self._users.chain(self._base or NO_CHAIN, user)
         self._chains[user] = made
         return made
 

@@ -17,6 +17,8 @@ from rondel.spend.budgets.rules import DAY_S, began, day_of
 
 FORGET_S = 1800.0
 """An end user who has not called for between one and two of these is looked up anew."""
+MOST_USERS = 20_000
+"""End users of one project's environment that a worker keeps in mind; then those go who have not called for longest."""
 _IN = {Window.DAY: "a day", Window.WEEK: "a week", Window.MONTH: "a month", Window.TOTAL: "in all"}
 
 
@@ -61,7 +63,8 @@ LIMITS: Plugins[Remote] = Plugins("rondel.limits")
 class Meters:
     """All limits that one worker knows; the objects stay while snapshots change, so what is under way stays counted."""
 
-    def __init__(self, shares: Keeping, clock: Clock) -> None:
+    def __init__(self, shares: Keeping, clock: Clock, *, most_users: int = MOST_USERS) -> None:
+        self.most_users = most_users
         self._shares, self._clock = shares, clock
         self.turn = Turn(self._look)
         self._day = day_of(clock.now_ns() / 1e9)
@@ -126,10 +129,14 @@ class Meters:
         self._shares.keep(now)
         if now >= self._forget_at:
             self._forget_at = now + FORGET_S
-            for meter in self._meters.values():
-                meter.forget()
-            for users in self._users:
-                self._drop(users.age())
+            self.age(*self._users)
+
+    def age(self, *all_users: "_Users") -> None:
+        """Forget who has not called since the last time; what they spent stays in the ledger."""
+        for meter in self._meters.values():
+            meter.forget()
+        for users in all_users:
+            self._drop(users.age())
 
     def close(self) -> None:
         """The worker ends."""
@@ -201,7 +208,11 @@ class _Users:
     def chain(self, base: Chain, user: str) -> Chain:
         found = self._young.get(user)
         if found is None:
-            found = self._young[user] = self._old.pop(user, None) or self._make(user)
+            if len(self._young) >= self._meters.most_users:
+                self._meters.age(self)
+            found = self._old.pop(user, None) or self._make(user)
+            if found is not NO_CHAIN:
+                self._young[user] = found
         return join(base, found)
 
     def _make(self, user: str) -> Chain:
@@ -221,9 +232,9 @@ class _Users:
 
 def join(*chains: Chain) -> Chain:
     """All of them, the first one first."""
-    given = [chain for chain in chains if chain is not NO_CHAIN]
-    if len(given) == 1:
-        return given[0]
+    given = [chain for chain in chains if chain != NO_CHAIN]
+    if len(given) < 2:
+        return given[0] if given else NO_CHAIN
     budgets = tuple(quota for chain in given for quota in chain.budgets)
     requests = tuple(rate for chain in given for rate in chain.requests)
     tokens = tuple(rate for chain in given for rate in chain.tokens)
