@@ -28,6 +28,7 @@ import uvloop
 
 from benchmarks.gateway.load import KEY, Load, cpu_us, requests, rss_mb, streams
 from rondel.gateway.models import (
+    Allowance,
     Arm,
     Capture,
     Connection,
@@ -40,6 +41,7 @@ from rondel.gateway.models import (
     VirtualKey,
 )
 from rondel.identity.rules import key_hash, pepper
+from rondel.spend.budgets.models import Window
 from rondel.spend.models import ModelPrice
 
 HERE = Path(__file__).parent
@@ -72,7 +74,8 @@ PROFILES = (
 
 def snapshot(profile: Profile) -> Snapshot:
     """What the worker under test lives on: every feature on, no limit reached."""
-    limits = Limits(requests_per_minute=10**9, tokens_per_minute=10**12, budget_nano=10**18)
+    budget = Allowance(Window.MONTH, 10**18)
+    limits = Limits(requests_per_minute=10**9, tokens_per_minute=10**12, budgets=(budget,))
     price = ModelPrice(input_nano=150_000_000, output_nano=600_000_000)
     return Snapshot(
         version=1,

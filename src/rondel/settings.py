@@ -10,6 +10,8 @@ import yaml
 
 from rondel.errors import Invalid, did_you_mean
 
+LIMITS_DOWN = ("local", "closed")
+LIMITS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 RANGES = {"port": (1, 65_535), "workers": (1, 256), "body_limit": (1, 2**40), "engine_threads": (0, 4096)}
@@ -41,6 +43,13 @@ class Settings:
     project: str = _setting("default", "The name of the project that the first start creates.")
     environment: str = _setting("production", "The environment that commands and keys use unless they say another.")
     body_limit: int = _setting(32 * 1024 * 1024, "Bytes of a request body above which the answer is 413.")
+    limits_dsn: str = _setting(
+        "",
+        "DSN of a Redis or Valkey in which machines share limits, such as redis://host:6379/0. Empty: this machine's.",
+    )
+    limits_down: str = _setting(
+        "local", "While that does not answer: local gives each worker its part of what was left, closed gives nothing."
+    )
     engine_threads: int = _setting(0, "Threads of a local engine; 0 takes the cores there are.")
     engine_dedicated: bool = _setting(
         False, "True lets engine threads spin while they wait: faster on an idle machine."
@@ -65,6 +74,11 @@ class Settings:
         if self.log_level.lower() not in LOG_LEVELS:
             known = did_you_mean(self.log_level, LOG_LEVELS)
             raise Invalid(f"Setting 'log_level' has no level {self.log_level!r}. {known}")
+        if self.limits_down not in LIMITS_DOWN:
+            known = did_you_mean(self.limits_down, LIMITS_DOWN)
+            raise Invalid(f"Setting 'limits_down' has no value {self.limits_down!r}. {known}")
+        if self.limits_dsn and self.limits_dsn.partition("://")[0] not in LIMITS_SCHEMES:
+            raise Invalid("Setting 'limits_dsn' takes the DSN of a Redis or Valkey, such as redis://host:6379/0.")
         if not self.is_loopback and len(self.secret) < 32:
             raise Invalid(
                 f"Setting 'host' is {self.host!r}, which others can reach, but 'secret' has {len(self.secret)} "

@@ -25,6 +25,8 @@ GROUPS = {
     "price": ("spend.prices", "What models cost: list, show, set, reprice."),
     "monitor": ("monitoring", "Monitors and alerts."),
     "key": ("identity", "Keys and people: issue, list, revoke."),
+    "team": ("identity:teams", "Teams: keys that share limits and budgets."),
+    "budget": ("spend.budgets", "Budgets of keys, teams, end users and the project."),
     "audit": ("audit", "The audit log: list, verify, export."),
 }
 STACK = {
@@ -50,7 +52,8 @@ def __getattr__(name: str) -> cyclopts.App:
     """A group by its name, imported at the moment it is asked for."""
     if name not in GROUPS:
         raise AttributeError(name)
-    return import_module(f"rondel.{GROUPS[name][0]}.commands").group(connect)
+    area, _, function = GROUPS[name][0].partition(":")
+    return getattr(import_module(f"rondel.{area}.commands"), function or "group")(connect)
 
 
 def build() -> cyclopts.App:

@@ -1,4 +1,4 @@
-"""`/api/v1/connections`, `/routes`, `/key-policies`, `/gateway`; and the snapshot, for the workers alone."""
+"""`/api/v1/connections`, `/routes`, `/limits`, `/gateway`; and the snapshot, for the workers alone."""
 
 import hmac
 from typing import Annotated
@@ -13,8 +13,8 @@ from rondel.gateway.schemas import (
     ConnectionIn,
     ConnectionOut,
     GatewayOut,
-    KeyPolicyIn,
-    KeyPolicyOut,
+    LimitsIn,
+    LimitsOut,
     ProblemOut,
     ProviderOut,
     RouteIn,
@@ -36,18 +36,20 @@ def routes(gateways: Gateways, keeper: SnapshotKeeper, rows: Rows, access: Acces
     _routes(router, gateways, rows, access)
     viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
 
-    @router.get("/key-policies")
-    def policies(caller: Annotated[Caller, viewer]) -> list[KeyPolicyOut]:
+    @router.get("/limits")
+    def limits(caller: Annotated[Caller, viewer]) -> list[LimitsOut]:
         with rows.reading() as tx:
-            found = gateways.policies(tx, caller.scope)
-        return [KeyPolicyOut.of(key_id, policy) for key_id, policy in found.items()]
+            name = gateways.owner_names(tx, caller.scope)
+            found = gateways.all_policies(tx, caller.scope)
+        return [LimitsOut.of(owner, name(owner), policy) for owner, policy in sorted(found.items())]
 
-    @router.put("/key-policies/{key}")
-    def limit(key: str, body: KeyPolicyIn, caller: Annotated[Caller, admin]) -> KeyPolicyOut:
-        policy = body.policy()
+    @router.put("/limits/{owner}")
+    def limit(owner: str, body: LimitsIn, caller: Annotated[Caller, admin]) -> LimitsOut:
         with rows.transaction() as tx:
-            found = gateways.limit(tx, caller.scope, caller.actor, key, policy)
-        return KeyPolicyOut.of(found.id, policy)
+            policy = body.policy(gateways.policy(tx, caller.scope, owner))
+            found = gateways.limit(tx, caller.scope, caller.actor, owner, policy)
+            name = gateways.owner_names(tx, caller.scope)
+        return LimitsOut.of(found, name(found), policy)
 
     @router.get("/gateway")
     def gateway(caller: Annotated[Caller, viewer]) -> GatewayOut:

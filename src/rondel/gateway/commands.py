@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import cyclopts
 
 from rondel.client.http import Api
-from rondel.errors import Invalid
+from rondel.errors import Invalid, did_you_mean
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
 
@@ -188,46 +189,108 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
 
 def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command
-    def limit(
-        key: str,
-        *,
-        requests: int | None = None,
-        tokens: int | None = None,
-        budget: str | None = None,
-        route: list[str] | None = None,
-        json: bool = False,
-    ) -> None:
-        """Say what a key may do; what is not given is unlimited.
+    def limits(*, json: bool = False) -> None:
+        """What keys, teams, end users and the project may do.
 
         Parameters
         ----------
-        key
-            The key's name or id.
+        json
+            For machines.
+        """
+        found = connect().get("/api/v1/limits")
+        rows = found if json else [_limited(one) for one in found]
+        columns = {"Owner": "owner", "May call": "calls", "Requests/min": "requests_per_minute"}
+        columns |= {"Tokens/min": "tokens_per_minute", "At once": "concurrent", "A month": "money"}
+        listing(rows, columns, json=json, empty="Nothing is limited: begin with 'rondel gateway limit OWNER'.")
+
+    @app.command
+    def limit(
+        owner: str,
+        *,
+        requests: int | None = None,
+        tokens: int | None = None,
+        at_once: int | None = None,
+        budget: str | None = None,
+        route: list[str] | None = None,
+        model: list[str] | None = None,
+        lift: list[str] | None = None,
+        json: bool = False,
+    ) -> None:
+        """Say what a key, a team, an end user or the project may do; what is not given stays.
+
+        Parameters
+        ----------
+        owner
+            A key's name or id, `team:NAME`, `user:NAME`, `user:*` (each end user) or `project`.
         requests
             Requests a minute.
         tokens
             Tokens a minute.
+        at_once
+            Requests at the same time.
         budget
-            Dollars in a calendar month, such as 25.50.
+            Dollars in a calendar month, such as 25.50; `rondel budget` sets other windows.
         route
             A route that it may call; may be given several times.
+        model
+            A pattern of models that it may call, such as `openai/gpt-5*`; may be given several times.
+        lift
+            A limit that is to go: requests, tokens, at-once, budget, route or model; may be given several times.
         json
             For machines.
         """
-        api = connect()
-        body = {
+        gone: dict[str, Any] = {
+            _field(name): [] if _field(name) in {"routes", "models"} else None for name in lift or ()
+        }
+        given = {
             "requests_per_minute": requests,
             "tokens_per_minute": tokens,
+            "concurrent": at_once,
             "budget_nano": None if budget is None else nano(budget),
-            "routes": route or [],
+            "routes": route,
+            "models": model,
         }
-        made = api.put(f"/api/v1/key-policies/{key}", body)
+        api = connect()
+        body = gone | {field: value for field, value in given.items() if value is not None}
+        made = api.put(f"/api/v1/limits/{quote(owner, safe='')}", body)
         if json:
             emit(made)
             return
-        money = f", {usd(made['budget_nano'])} a month" if made["budget_nano"] is not None else ""
-        sentence = f"Key {key} ({made['key_id']}) is limited{money}."
-        done(sentence, url=f"{api.base_url}/gateway", then="rondel gateway status")
+        sentence = f"{made['owner']} may call {_limited(made)['calls']}: {_told(made)}."
+        done(sentence, url=f"{api.base_url}/gateway", then="rondel gateway limits")
+
+
+_FIELDS = {
+    "requests": "requests_per_minute",
+    "tokens": "tokens_per_minute",
+    "at-once": "concurrent",
+    "budget": "budget_nano",
+    "route": "routes",
+    "model": "models",
+}
+
+
+def _field(name: str) -> str:
+    if name not in _FIELDS:
+        raise Invalid(f"There is no limit {name!r} to lift. {did_you_mean(name, _FIELDS)}")
+    return _FIELDS[name]
+
+
+def _limited(limits: dict[str, Any]) -> dict[str, Any]:
+    money = None if limits["budget_nano"] is None else usd(limits["budget_nano"])
+    return {**limits, "calls": ", ".join([*limits["routes"], *limits["models"]]) or "everything", "money": money}
+
+
+def _told(limits: dict[str, Any]) -> str:
+    words = {
+        "requests_per_minute": "{} requests a minute",
+        "tokens_per_minute": "{} tokens a minute",
+        "concurrent": "{} requests at once",
+    }
+    told = [word.format(limits[field]) for field, word in words.items() if limits[field] is not None]
+    if limits["budget_nano"] is not None:
+        told.append(f"{usd(limits['budget_nano'])} a month")
+    return ", ".join(told) or "without a limit"
 
 
 def _answers(route: dict[str, Any]) -> str:

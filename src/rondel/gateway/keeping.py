@@ -12,6 +12,10 @@ from rondel.storage.ports import Rows
 
 OFTEN_S = 2.0
 """It is compiled this often in any case: so a change that nobody told is seen too."""
+SPENT_S = 60.0
+"""What is spent is news for the workers no more often than this: they know better, but for what others spent. One that
+asks for its first snapshot gets the newest figures.
+"""
 
 
 class SnapshotKeeper:
@@ -22,7 +26,8 @@ class SnapshotKeeper:
         self._news = threading.Condition()
         self._is_stale = True
         self._compiled_at = 0.0
-        self._content = b""
+        self._content = self._told = b""
+        self._told_at = 0.0
         self._body = b""
         self._version = 0
 
@@ -43,10 +48,15 @@ class SnapshotKeeper:
         self._is_stale, self._compiled_at = False, now
         with self._rows.reading() as tx:
             snapshot = self._gateways.compile(tx, 0)
-        content = msgspec.json.encode(snapshot)
-        if content == self._content:
-            return False
+        content = msgspec.json.encode(msgspec.structs.replace(snapshot, spent=()))
+        whole = msgspec.json.encode(snapshot)
         with self._news:
+            if whole == self._told:
+                return False
+            if content == self._content and now - self._told_at < SPENT_S:
+                self._body = msgspec.json.encode(msgspec.structs.replace(snapshot, version=self._version))
+                return False
+            self._told, self._told_at = whole, now
             self._version = max(self._version + 1, int(self._clock.now().timestamp() * 1000))
             self._content = content
             self._body = msgspec.json.encode(msgspec.structs.replace(snapshot, version=self._version))

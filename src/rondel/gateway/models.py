@@ -14,6 +14,8 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from rondel.events import Event
+from rondel.identity.models import OwnerKind
+from rondel.spend.budgets.models import Window
 from rondel.spend.models import ModelPrice
 from rondel.telemetry.records import ArmStage
 
@@ -180,17 +182,50 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardRule, ...] = ()
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a key may use; None is unlimited. `budget_nano` is nano-USD in the window that began at `window_started`.
-
-    `spent_nano` is what the ledger knew of when the snapshot was compiled.
+class OnLimitsDown(StrEnum):
+    """What happens to limits that machines share while nobody can be asked: each worker goes on with its even part of
+    what was last known to be left, or refuses once its leases are used up.
     """
+
+    LOCAL = "local"
+    CLOSED = "closed"
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """A hard budget: nano-USD for every window of a kind."""
+
+    window: Window
+    amount_nano: int
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody may use; None is unlimited. `concurrent` are requests at the same time."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    budget_nano: int | None = None
-    spent_nano: int = 0
-    window_started: str = ""
+    concurrent: int | None = None
+    budgets: tuple[Allowance, ...] = ()
+
+
+class LimitedOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """A team, an end user (`*` is each one who has nothing of their own) or a project, and what they may use."""
+
+    kind: OwnerKind
+    project_id: str
+    environment: str
+    id: str = ""
+    name: str = ""
+    limits: Limits = Limits()
+
+
+class SpentSoFar(msgspec.Struct, frozen=True, array_like=True):
+    """What the server knows to be spent of a budget in the window that began on UTC day `began`; its account's name is
+    the workers' own.
+    """
+
+    account: str
+    began: int
+    nano: int
 
 
 class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,10 +235,19 @@ class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     project_id: str
     environment: str
+    name: str = ""
     routes: tuple[str, ...] = ()
     """Names of the routes it may call; empty is all of its project."""
+    models: tuple[str, ...] = ()
+    """Patterns of the models it may name as `connection/model`; empty is all, unless there are `routes`."""
+    team_id: str = ""
+    team_routes: tuple[str, ...] = ()
+    team_models: tuple[str, ...] = ()
     limits: Limits = Limits()
     expires_at_ns: int | None = None
+    old_hash: str = ""
+    """Of the secret before the last rotation, which is good until `old_until_ns`."""
+    old_until_ns: int = 0
     calls_releases: bool = False
     """Whether it may name a release by its id, live or not, as evaluations do."""
 
@@ -219,7 +263,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     releases: tuple[ReleaseCall, ...] = ()
     connections: tuple[Connection, ...] = ()
     workers: int = 1
-    """How many workers share the limits: each gives out its part."""
+    """How many workers share the limits on this machine."""
+    owners: tuple[LimitedOwner, ...] = ()
+    spent: tuple[SpentSoFar, ...] = ()
+    """For workers whose own ledger does not know: they go by the higher figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +324,17 @@ class SavedRoute:
 
 
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What one key may do at the gateway; None is unlimited, no routes are all routes.
+    """What one key may do at the gateway; None is unlimited. Teams, users and projects have one too.
 
-    The budget is for a calendar month (UTC).
+    With a list of routes or models it may call what stands in either, and nothing else. The budget is the hard one of
+    a calendar month (UTC); it is kept with the other budgets.
     """
 
     routes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
     tokens_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    concurrent: Annotated[int, msgspec.Meta(ge=1)] | None = None
     budget_nano: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 

@@ -6,6 +6,7 @@ What it costs stands in `costing`, and is found here too.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import msgspec
 from rondel.chat import Message
 from rondel.errors import Invalid
 from rondel.gateway.models import Arm, Capture, Fields, Head, Operation, ReleaseCall, Route
+from rondel.identity.models import OwnerKind
 from rondel.prompts.rules import render, variables_of
 from rondel.telemetry.records import ArmStage
 
@@ -269,6 +271,18 @@ def text_of(content: msgspec.Raw) -> str:
 
 def _plain(message: Message) -> dict[str, str]:
     return {"role": message.role, "content": message.content}
+
+
+def may_call(name: str, *, is_route: bool, routes: Sequence[str], models: Sequence[str]) -> bool:
+    """Whether lists of routes and of patterns of models let `name` through; without any, all may be called."""
+    if not routes and not models:
+        return True
+    return name in routes if is_route else any(fnmatchcase(name, pattern) for pattern in models)
+
+
+def account_of(kind: OwnerKind, place: tuple[str, str], owner: str) -> str:
+    """Under which name the limits of an owner in a project's environment stand in the workers' ledger."""
+    return f"{kind.value}/{place[0]}/{place[1]}/{owner}"
 
 
 # When to try again

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from rondel.errors import Invalid
 from rondel.gateway.models import Arm, Capture, KeyPolicy, OnFailure, RouteSettings, RouteView, SavedConnection
+from rondel.identity.models import Owner
 from rondel.plugins import PluginInfo
 
 T = TypeVar("T")
@@ -126,33 +127,36 @@ class RouteOut(RouteIn):
         return cls(name=view.name, arms=[ArmOut.of(arm) for arm in view.arms], **settings)
 
 
-class KeyPolicyIn(BaseModel):
-    """What a key may do; what is left out is unlimited."""
+class LimitsIn(BaseModel):
+    """What an owner may do; what is left out stays as it is, and null is unlimited."""
 
-    routes: list[str] = Field(default_factory=list)
+    routes: list[str] = Field(default_factory=list, description="Only keys and teams; empty is all, without models.")
+    models: list[str] = Field(default_factory=list, description="Patterns of connection/model, such as openai/gpt-5*.")
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    budget_nano: int | None = Field(default=None, description="Nano-USD in a calendar month (UTC).")
+    concurrent: int | None = Field(default=None, description="Requests at the same time.")
+    budget_nano: int | None = Field(default=None, description="Nano-USD in a calendar month (UTC), refused beyond.")
 
-    def policy(self) -> KeyPolicy:
-        """As the model.
+    def policy(self, before: KeyPolicy) -> KeyPolicy:
+        """`before` with what is told.
 
         Raises:
             Invalid: a figure is out of its range.
         """
-        return _convert(self.model_dump(mode="json"), KeyPolicy)
+        return _convert({**msgspec.to_builtins(before), **self.model_dump(mode="json", exclude_unset=True)}, KeyPolicy)
 
 
-class KeyPolicyOut(KeyPolicyIn):
-    """What a key may do."""
+class LimitsOut(LimitsIn):
+    """What an owner may do. `owner` is as people write it."""
 
-    key_id: str
+    owner: str
+    owner_id: str
 
     @classmethod
-    def of(cls, key_id: str, policy: KeyPolicy) -> "KeyPolicyOut":
+    def of(cls, owner: Owner, name: str, policy: KeyPolicy) -> "LimitsOut":
         """From the model."""
         values: dict[str, Any] = msgspec.to_builtins(policy)
-        return cls(key_id=key_id, **values)
+        return cls(owner=name, owner_id=owner.id, **values)
 
 
 class ProviderOut(BaseModel):

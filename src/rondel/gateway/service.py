@@ -2,7 +2,7 @@
 
 import builtins
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,12 +12,13 @@ from rondel.clock import to_ns
 from rondel.errors import Invalid, NotFound, RondelError, did_you_mean
 from rondel.events import announce
 from rondel.gateway.compiling import Place, connections_of, plain_release, release_call, route_guard, served_models
+from rondel.gateway.limiting import limited_owners, limits_of, virtual_key
 from rondel.gateway.models import (
     Arm,
     Connection,
     GatewayChanged,
     KeyPolicy,
-    Limits,
+    LimitedOwner,
     ReleaseCall,
     Route,
     RouteSettings,
@@ -25,13 +26,14 @@ from rondel.gateway.models import (
     SavedConnection,
     SavedRoute,
     Snapshot,
+    SpentSoFar,
     VirtualKey,
 )
 from rondel.gateway.ports import PROVIDERS
-from rondel.gateway.rules import parse_address
+from rondel.gateway.rules import account_of, parse_address
 from rondel.gateway.store import GatewayStore
 from rondel.guardrails.ports import GUARDRAILS
-from rondel.identity.models import Actor, Key, Role
+from rondel.identity.models import Actor, Owner, OwnerKind, Role
 from rondel.identity.rules import may
 from rondel.identity.service import Identity
 from rondel.ids import Ids
@@ -39,6 +41,9 @@ from rondel.plugins import PluginInfo
 from rondel.releases.models import Stage
 from rondel.releases.service import Releases
 from rondel.serving.service import Deployments
+from rondel.spend.budgets.models import Window
+from rondel.spend.budgets.rules import began, day_of
+from rondel.spend.budgets.service import ALERTS, Budgets
 from rondel.spend.ports import PriceBooks
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
@@ -48,6 +53,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 SECRET = re.compile(
     r"env:(?:[A-Za-z0-9_]*_(?:API_KEY|KEY|TOKEN)|RONDEL_SECRET_[A-Za-z0-9_]+)|file:[A-Za-z0-9_-][A-Za-z0-9._-]*"
 )
+TOLD_USERS = 10_000
+"""End users whose spending the workers are told; the others' they know from their own ledger."""
 _GONE = frozenset({Stage.RETIRED, Stage.ROLLED_BACK})
 
 
@@ -64,11 +71,12 @@ class Gateways:
         releases: Releases,
         deployments: Deployments,
         prices: PriceBooks,
+        budgets: Budgets,
         workers: int = 1,
     ) -> None:
         self._store, self._audit, self._ids = store, audit, ids
         self._identity, self._releases, self._deployments = identity, releases, deployments
-        self._prices, self._workers = prices, workers
+        self._prices, self._budgets, self._workers = prices, budgets, workers
 
     # Connections
 
@@ -208,26 +216,67 @@ class Gateways:
 
     # Keys
 
-    def limit(self, tx: Tx, scope: Scope, actor: Actor, key: str, policy: KeyPolicy) -> Key:
-        """Say what a key (its name or id) may do at the gateway.
+    def limit(self, tx: Tx, scope: Scope, actor: Actor, owner: str, policy: KeyPolicy) -> Owner:
+        """Say all that a key (its name or id), `team:NAME`, `user:NAME`, `user:*` or the `project` may do.
+
+        The policy's budget becomes the hard budget of a month, which is removed when the policy has none.
 
         Raises:
-            NotFound: the project has no such key, or a route in its list does not exist.
+            NotFound: there is no such owner, or a route in its list does not exist.
+            Invalid: only keys and teams have lists of what they may call.
         """
-        keys = self._identity.keys(tx, scope)
-        found = next((one for one in keys if key in {one.id, one.name}), None)
-        if found is None:
-            raise NotFound(f"No key is called {key!r}. {did_you_mean(key, [one.name for one in keys])}")
+        who = self._identity.owner(tx, scope, owner)
+        if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and (policy.routes or policy.models):
+            raise Invalid("Routes and models are listed for keys and teams, not for end users or the project.")
         for route in policy.routes:
             self.route(tx, scope, route)
-        self._store.save_policy(tx, scope, found.id, policy)
-        self._audit.record(tx, scope, actor, "key.limit", found.id, policy=msgspec.to_builtins(policy))
-        self._announce(tx, scope, "key", found.name)
-        return found
+        kept = msgspec.structs.replace(policy, budget_nano=None)
+        if who.kind is OwnerKind.KEY:
+            self._store.save_policy(tx, scope, who.id, kept)
+        else:
+            self._store.save_owner_policy(tx, scope, who, kept)
+        self._keep_budget(tx, scope, actor, who, policy.budget_nano)
+        name = self._identity.owner_names(tx, scope)(who)
+        told = {"owner": name, "policy": msgspec.to_builtins(policy)}
+        self._audit.record(tx, scope, actor, "key.limit", who.id or name, **told)
+        self._announce(tx, scope, who.kind.value, name)
+        return who
+
+    def _keep_budget(self, tx: Tx, scope: Scope, actor: Actor, owner: Owner, nano: int | None) -> None:
+        budget = self._budgets.of(tx, scope, owner, Window.MONTH)
+        if nano is not None and (budget is None or (budget.amount_nano, budget.is_hard) != (nano, True)):
+            alerts = budget.alerts if budget else ALERTS
+            self._budgets.set(tx, scope, actor, self._identity.owner_names(tx, scope)(owner), nano, alerts=alerts)
+        elif nano is None and budget is not None and budget.is_hard:
+            self._budgets.remove(tx, scope, actor, budget.id)
+
+    def policy(self, tx: Tx, scope: Scope, owner: str) -> KeyPolicy:
+        """What one owner may do now.
+
+        Raises:
+            NotFound: there is no such owner.
+        """
+        return self.all_policies(tx, scope).get(self._identity.owner(tx, scope, owner), KeyPolicy())
+
+    def owner_names(self, tx: Tx, scope: Scope) -> Callable[[Owner], str]:
+        """Writes owners as people do."""
+        return self._identity.owner_names(tx, scope)
 
     def policies(self, tx: Tx, scope: Scope) -> dict[str, KeyPolicy]:
         """What keys may do, by the key's id; a key that is not in it may call everything without a limit."""
-        return self._store.policies(tx, scope)
+        return {
+            owner.id: policy for owner, policy in self.all_policies(tx, scope).items() if owner.kind is OwnerKind.KEY
+        }
+
+    def all_policies(self, tx: Tx, scope: Scope) -> dict[Owner, KeyPolicy]:
+        """What keys, teams, end users and the project may do, with their hard budget of a month."""
+        found = {Owner(OwnerKind.KEY, key): policy for key, policy in self._store.policies(tx, scope).items()}
+        found |= self._store.owner_policies(tx, scope)
+        for budget in self._budgets.hard(tx, scope):
+            if budget.window is Window.MONTH:
+                before = found.get(budget.owner, KeyPolicy())
+                found[budget.owner] = msgspec.structs.replace(before, budget_nano=budget.amount_nano)
+        return found
 
     # The snapshot
 
@@ -240,6 +289,8 @@ class Gateways:
         releases: list[ReleaseCall] = []
         connections: list[Connection] = []
         virtual: list[VirtualKey] = []
+        owners: list[LimitedOwner] = []
+        spent: list[SpentSoFar] = []
         for scope in sorted({Scope(key.project_id, key.environment) for key in keys}, key=str):
             place = Place(
                 scope,
@@ -250,13 +301,11 @@ class Gateways:
             )
             connections += connections_of(place, streaming)
             self._compile_scope(tx, place, routes, releases)
-            policies = self._store.policies(tx, scope)
-            month = f"{tx.now():%Y-%m}"
-            virtual += [
-                _virtual(key, policies.get(key.id, KeyPolicy()), month)
-                for key in keys
-                if (key.project_id, key.environment) == (scope.project_id, scope.environment)
-            ]
+            limited = limits_of(self.all_policies(tx, scope), self._budgets.hard(tx, scope))
+            names = self._identity.owner_names(tx, scope)
+            owners += limited_owners(scope, limited, names)
+            spent += self._spent(tx, scope)
+            virtual += [virtual_key(key, limited) for key in keys if (key.project_id, key.environment) == _pair(scope)]
         return Snapshot(
             version=version,
             hash_key=self._identity.pepper.hex(),
@@ -265,7 +314,20 @@ class Gateways:
             releases=tuple(releases),
             connections=tuple(connections),
             workers=self._workers,
+            owners=tuple(owners),
+            spent=tuple(spent),
         )
+
+    def _spent(self, tx: Tx, scope: Scope) -> builtins.list[SpentSoFar]:
+        """What is spent of hard budgets in the windows in force; of each user's, by those who spent most."""
+        day = day_of(to_ns(tx.now()) / 1e9)
+        found: list[SpentSoFar] = []
+        for budget in self._budgets.hard(tx, scope):
+            first = began(budget.window, day)
+            for owner, amount in self._budgets.spent(tx, scope, budget, most=TOLD_USERS).items():
+                account = f"{account_of(budget.owner.kind, _pair(scope), owner)}/{budget.window.value}"
+                found.append(SpentSoFar(account, first, amount.nano))
+        return found
 
     def _compile_scope(self, tx: Tx, place: Place, routes: list[Route], releases: list[ReleaseCall]) -> None:
         scope = place.scope
@@ -349,19 +411,5 @@ def _frozen(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  JSON
 
 
-def _virtual(key: Key, policy: KeyPolicy, month: str) -> VirtualKey:
-    return VirtualKey(
-        id=key.id,
-        hash=key.hash,
-        project_id=key.project_id,
-        environment=key.environment,
-        routes=policy.routes,
-        limits=Limits(
-            requests_per_minute=policy.requests_per_minute,
-            tokens_per_minute=policy.tokens_per_minute,
-            budget_nano=policy.budget_nano,
-            window_started=month,
-        ),
-        expires_at_ns=to_ns(key.expires_at) if key.expires_at else None,
-        calls_releases=may(key.role, Role.DEVELOPER),
-    )
+def _pair(scope: Scope) -> tuple[str, str]:
+    return scope.project_id, scope.environment

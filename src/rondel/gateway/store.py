@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Column, Row, Table, Text, UniqueConstraint, delete, select
 
 from rondel.gateway.models import KeyPolicy, RouteSettings, SavedConnection, SavedRoute
+from rondel.identity.models import Owner, OwnerKind
 from rondel.storage.models import Scope
 from rondel.storage.ports import METADATA, Instant, Tx, scoped, within
 
@@ -39,6 +40,15 @@ KEY_POLICIES = Table(
     Column("project_id", Text, primary_key=True),
     Column("environment", Text, primary_key=True),
     Column("key_id", Text, primary_key=True),
+    Column("policy", Text, nullable=False),
+)
+OWNER_POLICIES = Table(
+    "owner_policies",
+    METADATA,
+    Column("project_id", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("owner_kind", Text, primary_key=True),
+    Column("owner_id", Text, primary_key=True),
     Column("policy", Text, nullable=False),
 )
 
@@ -111,6 +121,19 @@ class GatewayStore:
         """All, by the key's id."""
         found = select(KEY_POLICIES).where(within(KEY_POLICIES, scope))
         return {row.key_id: msgspec.json.decode(row.policy, type=KeyPolicy) for row in tx.execute(found)}
+
+    def save_owner_policy(self, tx: Tx, scope: Scope, owner: Owner, policy: KeyPolicy) -> None:
+        """Insert or overwrite that of a team, an end user or the project."""
+        key = {**scoped(scope), "owner_kind": owner.kind.value, "owner_id": owner.id}
+        tx.upsert(OWNER_POLICIES, {**key, "policy": _json(policy)}, tuple(key))
+
+    def owner_policies(self, tx: Tx, scope: Scope) -> dict[Owner, KeyPolicy]:
+        """Of all but keys."""
+        found = select(OWNER_POLICIES).where(within(OWNER_POLICIES, scope))
+        return {
+            Owner(OwnerKind(row.owner_kind), row.owner_id): msgspec.json.decode(row.policy, type=KeyPolicy)
+            for row in tx.execute(found)
+        }
 
 
 def _connection(row: Row[Any]) -> SavedConnection:

@@ -1,13 +1,25 @@
 """Access for every route, and the routes of keys and people."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 
 from rondel.errors import Forbidden, Unauthorized
 from rondel.identity.models import Caller, Role
-from rondel.identity.schemas import IssuedOut, KeyIn, KeyOut, PersonIn, PersonOut, ProjectOut
+from rondel.identity.schemas import (
+    IssuedOut,
+    KeyChangeIn,
+    KeyIn,
+    KeyOut,
+    PersonIn,
+    PersonOut,
+    ProjectOut,
+    RotationIn,
+    TeamIn,
+    TeamOut,
+)
 from rondel.identity.service import Identity
 from rondel.storage.models import Scope
 from rondel.storage.ports import Rows
@@ -96,7 +108,22 @@ def routes(identity: Identity, rows: Rows, access: Access) -> APIRouter:
                 role=body.role,
                 person=body.person,
                 expires_at=body.expires_at,
+                team=body.team,
             )
+        return IssuedOut(**KeyOut.of(issued.key).model_dump(), secret=issued.secret)
+
+    @router.put("/keys/{name}")
+    def change(name: str, body: KeyChangeIn, caller: Annotated[Caller, admin]) -> KeyOut:
+        with rows.transaction() as tx:
+            return KeyOut.of(
+                identity.change_key(tx, caller.scope, caller.actor, name, team=body.team, expires_at=body.expires_at)
+            )
+
+    @router.post("/keys/{name}/rotate")
+    def rotate(name: str, body: RotationIn, caller: Annotated[Caller, admin]) -> IssuedOut:
+        with rows.transaction() as tx:
+            overlap = timedelta(seconds=body.overlap_s)
+            issued = identity.rotate_key(tx, caller.scope, caller.actor, name, overlap)
         return IssuedOut(**KeyOut.of(issued.key).model_dump(), secret=issued.secret)
 
     @router.delete("/keys/{name}")
@@ -114,4 +141,24 @@ def routes(identity: Identity, rows: Rows, access: Access) -> APIRouter:
         with rows.transaction() as tx:
             return PersonOut.of(identity.add_person(tx, caller.scope, caller.actor, body.name, body.role))
 
+    _teams(router, identity, rows, access)
     return router
+
+
+def _teams(router: APIRouter, identity: Identity, rows: Rows, access: Access) -> None:
+    viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
+
+    @router.get("/teams")
+    def teams(caller: Annotated[Caller, viewer]) -> list[TeamOut]:
+        with rows.reading() as tx:
+            return [TeamOut.of(team) for team in identity.teams(tx, caller.scope)]
+
+    @router.post("/teams", status_code=201)
+    def add(body: TeamIn, caller: Annotated[Caller, admin]) -> TeamOut:
+        with rows.transaction() as tx:
+            return TeamOut.of(identity.add_team(tx, caller.scope, caller.actor, body.name))
+
+    @router.delete("/teams/{name}")
+    def remove(name: str, caller: Annotated[Caller, admin]) -> TeamOut:
+        with rows.transaction() as tx:
+            return TeamOut.of(identity.remove_team(tx, caller.scope, caller.actor, name))

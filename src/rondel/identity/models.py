@@ -47,8 +47,38 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Team:
+    """Keys that share limits and budgets. A team stands in all environments of its project."""
+
+    id: str
+    project_id: str
+    name: str
+    created_at: datetime
+
+
+class OwnerKind(StrEnum):
+    """Who can have limits and budgets: a key, a team, an end user (the caller's `user`), the project as a whole."""
+
+    KEY = "key"
+    TEAM = "team"
+    USER = "user"
+    PROJECT = "project"
+
+
+EACH_USER = "*"
+"""The owner id that stands for every end user who has nothing of their own."""
+
+
+class Owner(NamedTuple):
+    """By the id of a key or a team, or the name of an end user; a project's is empty: it is the scope itself."""
+
+    kind: OwnerKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
-    """A virtual key; only its keyed hash is kept. `shown` is its beginning, for people to recognise it by."""
+    """A virtual key; of its secrets only keyed hashes are kept. `shown` is the beginning, for people to know it by."""
 
     id: str
     project_id: str
@@ -61,6 +91,10 @@ class Key:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    team_id: str | None = None
+    old_hash: str | None = None
+    """Of the secret before the last rotation, which opens the same until `old_until`."""
+    old_until: datetime | None = None
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it opens anything at `now`."""

@@ -1,5 +1,6 @@
 """Projects, people and keys: who is asking, and may they?"""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -7,7 +8,21 @@ from rondel.audit.service import Audit
 from rondel.clock import Clock
 from rondel.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized, did_you_mean
 from rondel.events import Event, announce
-from rondel.identity.models import Actor, ActorKind, Caller, FirstStart, Issued, Key, Person, Project, Role, system
+from rondel.identity.models import (
+    Actor,
+    ActorKind,
+    Caller,
+    FirstStart,
+    Issued,
+    Key,
+    Owner,
+    OwnerKind,
+    Person,
+    Project,
+    Role,
+    Team,
+    system,
+)
 from rondel.identity.rules import PREFIX, key_hash, may, pepper, shown
 from rondel.identity.store import IdentityStore
 from rondel.ids import Ids
@@ -16,9 +31,13 @@ from rondel.storage.ports import Tx
 
 
 class KeysChanged(Event, frozen=True, kw_only=True):
-    """A key was made or ended: gateways need a new snapshot."""
+    """A key was made, changed or ended, or a team was: gateways need a new snapshot. `key_id` is empty for a team."""
 
     key_id: str
+
+
+LONGEST_OVERLAP = timedelta(days=90)
+"""A secret that was replaced opens nothing after this, whatever was asked."""
 
 
 class Identity:
@@ -97,11 +116,12 @@ class Identity:
         role: Role,
         person: str | None = None,
         expires_at: datetime | None = None,
+        team: str | None = None,
     ) -> Issued:
         """A new key; its secret text is in the answer and nowhere else.
 
         Raises:
-            NotFound: nobody has the name given as `person`.
+            NotFound: nobody has the name given as `person`, or no team that given as `team`.
             Forbidden: a key cannot give more rights than its maker has.
         """
         if not may(actor.role, role):
@@ -124,6 +144,7 @@ class Identity:
             shown=shown(secret),
             created_at=self._clock.now(),
             expires_at=expires_at,
+            team_id=self.team(tx, scope, team).id if team else None,
         )
         self._store.add_key(tx, key)
         self._audit.record(tx, scope, actor, "key.issue", key.id, name=name, role=role.value)
@@ -136,10 +157,7 @@ class Identity:
         Raises:
             NotFound: the project has no such key.
         """
-        key = self._store.key(tx, scope.project_id, name_or_id)
-        if key is None:
-            known = [other.name for other in self._store.keys(tx, scope.project_id)]
-            raise NotFound(f"No key is called {name_or_id!r}. {did_you_mean(name_or_id, known)}")
+        key = self.key(tx, scope, name_or_id)
         if key.revoked_at is not None:
             return key
         now = self._clock.now()
@@ -147,6 +165,164 @@ class Identity:
         self._audit.record(tx, scope, actor, "key.revoke", key.id, name=key.name)
         announce(tx, KeysChanged(project_id=scope.project_id, environment=scope.environment, key_id=key.id))
         return replace(key, revoked_at=now)
+
+    def key(self, tx: Tx, scope: Scope, name_or_id: str) -> Key:
+        """By id, or of that name: one that is not revoked before one that is, then the newest.
+
+        Raises:
+            NotFound: the project has no such key.
+        """
+        if found := self._store.key(tx, scope.project_id, name_or_id):
+            return found
+        known = [other.name for other in self._store.keys(tx, scope.project_id)]
+        raise NotFound(f"No key is called {name_or_id!r}. {did_you_mean(name_or_id, known)}")
+
+    def rotate_key(self, tx: Tx, scope: Scope, actor: Actor, name_or_id: str, overlap: timedelta) -> Issued:
+        """A new secret for a key; the one before it opens the same for `overlap`, one before that nothing any more.
+
+        Raises:
+            NotFound: the project has no such key.
+            Forbidden: the key has rights that the actor does not have.
+            Invalid: the overlap is less than nothing, or longer than 90 days.
+            Conflict: the key is revoked or has expired.
+        """
+        key, now = self.key(tx, scope, name_or_id), self._clock.now()
+        if not may(actor.role, key.role):
+            raise Forbidden(
+                f"{actor.name!r} is {actor.role.value} and cannot renew a key with role {key.role.value!r}."
+            )
+        if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+            raise Invalid(f"The old secret may go on for 0 to {LONGEST_OVERLAP.days} days, not {overlap.days}.")
+        if not key.is_valid(now):
+            raise Conflict(f"Key {key.name!r} opens nothing any more: issue another.")
+        secret = PREFIX + self._ids.secret()
+        renewed = replace(
+            key,
+            hash=key_hash(secret, self.pepper),
+            shown=shown(secret),
+            old_hash=key.hash if overlap else None,
+            old_until=now + overlap if overlap else None,
+        )
+        self._store.save_key(tx, renewed)
+        self._audit.record(tx, scope, actor, "key.rotate", key.id, name=key.name, old_until=renewed.old_until)
+        announce(tx, KeysChanged(project_id=scope.project_id, environment=scope.environment, key_id=key.id))
+        return Issued(renewed, secret)
+
+    def change_key(
+        self,
+        tx: Tx,
+        scope: Scope,
+        actor: Actor,
+        name_or_id: str,
+        *,
+        team: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> Key:
+        """Move a key to a team ("" for none), or let it end at another time; None leaves it as it is.
+
+        Raises:
+            NotFound: the project has no such key, or no such team.
+        """
+        key = self.key(tx, scope, name_or_id)
+        if team is not None:
+            key = replace(key, team_id=self.team(tx, scope, team).id if team else None)
+        if expires_at is not None:
+            key = replace(key, expires_at=expires_at)
+        self._store.save_key(tx, key)
+        self._audit.record(tx, scope, actor, "key.change", key.id, team_id=key.team_id, expires_at=key.expires_at)
+        announce(tx, KeysChanged(project_id=scope.project_id, environment=scope.environment, key_id=key.id))
+        return key
+
+    # Teams, and who else can have limits
+
+    def add_team(self, tx: Tx, scope: Scope, actor: Actor, name: str) -> Team:
+        """A new team, without keys.
+
+        Raises:
+            Conflict: the name is taken.
+            Invalid: it is no name.
+        """
+        if not name or len(name) > 200:
+            raise Invalid("A team needs a name of at most 200 characters, such as 'checkout'.")
+        if any(team.name == name for team in self._store.teams(tx, scope.project_id)):
+            raise Conflict(f"A team called {name!r} exists already.")
+        team = Team(self._ids.new("tea"), scope.project_id, name, self._clock.now())
+        self._store.add_team(tx, team)
+        self._audit.record(tx, scope, actor, "team.add", team.id, name=name)
+        return team
+
+    def teams(self, tx: Tx, scope: Scope) -> list[Team]:
+        """Of a project, by name."""
+        return self._store.teams(tx, scope.project_id)
+
+    def team(self, tx: Tx, scope: Scope, name_or_id: str) -> Team:
+        """By name or id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        teams = self._store.teams(tx, scope.project_id)
+        found = next((team for team in teams if name_or_id in {team.id, team.name}), None)
+        if found is None:
+            raise NotFound(f"No team is called {name_or_id!r}. {did_you_mean(name_or_id, [t.name for t in teams])}")
+        return found
+
+    def remove_team(self, tx: Tx, scope: Scope, actor: Actor, name_or_id: str) -> Team:
+        """Forget a team; its keys stay and belong to none.
+
+        Raises:
+            NotFound: there is none.
+        """
+        team = self.team(tx, scope, name_or_id)
+        self._store.remove_team(tx, team)
+        self._audit.record(tx, scope, actor, "team.remove", team.id, name=team.name)
+        announce(tx, KeysChanged(project_id=scope.project_id, environment=scope.environment, key_id=""))
+        return team
+
+    def teams_of(self, tx: Tx, key_ids: Sequence[str]) -> dict[str, str]:
+        """The team's id of each of these keys that has one."""
+        return self._store.teams_of(tx, key_ids)
+
+    def owner(self, tx: Tx, scope: Scope, text: str) -> Owner:
+        """Whom `key:NAME`, `team:NAME`, `user:NAME`, `user:*` or `project` means; a name alone is a key's.
+
+        Raises:
+            NotFound: there is no such key in this environment, or no such team.
+            Invalid: it is empty.
+        """
+        kind, colon, name = text.partition(":")
+        match kind, bool(colon and name):
+            case "project", False if not colon:
+                return Owner(OwnerKind.PROJECT, "")
+            case "team", True:
+                return Owner(OwnerKind.TEAM, self.team(tx, scope, name).id)
+            case "user", True:
+                return Owner(OwnerKind.USER, name)
+            case "key", True:
+                return Owner(OwnerKind.KEY, self._key_here(tx, scope, name))
+            case _ if text:
+                return Owner(OwnerKind.KEY, self._key_here(tx, scope, text))
+            case _:
+                raise Invalid("Say whose: key:NAME, team:NAME, user:NAME, user:* (each end user) or project.")
+
+    def _key_here(self, tx: Tx, scope: Scope, name_or_id: str) -> str:
+        key = self.key(tx, scope, name_or_id)
+        if key.environment != scope.environment:
+            raise NotFound(f"Key {key.name!r} is one of environment {key.environment!r}, not of {scope.environment!r}.")
+        return key.id
+
+    def owner_names(self, tx: Tx, scope: Scope) -> Callable[[Owner], str]:
+        """Writes owners as `owner` reads them; one that is gone by its id."""
+        names = {key.id: key.name for key in self._store.keys(tx, scope.project_id)}
+        names |= {team.id: team.name for team in self._store.teams(tx, scope.project_id)}
+
+        def name(owner: Owner) -> str:
+            if owner.kind is OwnerKind.PROJECT:
+                return "project"
+            known = owner.id if owner.kind is OwnerKind.USER else names.get(owner.id, owner.id)
+            return f"{owner.kind.value}:{known}"
+
+        return name
 
     def keys(self, tx: Tx, scope: Scope) -> list[Key]:
         """The keys of a project."""
@@ -163,7 +339,10 @@ class Identity:
             Unauthorized: nobody does, or no longer.
             Forbidden: the holder may not do what asks for `needed`.
         """
-        return self._allowed(tx, self._store.key_by_hash(tx, key_hash(text, self.pepper)), needed, environment)
+        return self._allowed(tx, self._known(tx, text), needed, environment)
+
+    def _known(self, tx: Tx, text: str) -> Key | None:
+        return self._store.key_by_hash(tx, key_hash(text, self.pepper), self._clock.now())
 
     def open_link(self, tx: Tx, key_id: str, *, minutes: int = 10) -> str:
         """A token for a sign-in link that works once."""
@@ -179,7 +358,7 @@ class Identity:
             Unauthorized: it is neither.
         """
         hash_, now = key_hash(text, self.pepper), self._clock.now()
-        key = self._store.key_by_hash(tx, hash_)
+        key = self._store.key_by_hash(tx, hash_, now)
         if key is None:
             key = self._store.session_key(tx, hash_, now, single_use=True)
             self._store.end_session(tx, hash_)

@@ -1,11 +1,12 @@
 """Rows of people, projects, keys and console sessions."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Boolean, Column, RowMapping, Table, Text, UniqueConstraint, delete, func, select, update
 
-from rondel.identity.models import Key, Person, Project, Role
+from rondel.identity.models import Key, Person, Project, Role, Team
 from rondel.storage.ports import METADATA, Instant, Tx, values_of
 
 PROJECTS = Table(
@@ -39,6 +40,18 @@ KEYS = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
+    Column("team_id", Text),
+    Column("old_hash", Text, index=True),
+    Column("old_until", Instant),
+)
+TEAMS = Table(
+    "teams",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("project_id", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("project_id", "name", name="one_team_a_name"),
 )
 SESSIONS = Table(
     "sessions",
@@ -86,9 +99,10 @@ class IdentityStore:
         """Keep a new key's hash."""
         tx.execute(KEYS.insert().values(values_of(KEYS, key)))
 
-    def key_by_hash(self, tx: Tx, hash_: str) -> Key | None:
-        """The key whose text hashes to this."""
-        row = tx.execute(select(KEYS).where(KEYS.c.hash == hash_)).mappings().first()
+    def key_by_hash(self, tx: Tx, hash_: str, now: datetime) -> Key | None:
+        """The key one of whose secrets hashes to this; one that was rotated out counts while it overlaps."""
+        is_old = (KEYS.c.old_hash == hash_) & (KEYS.c.old_until > now)
+        row = tx.execute(select(KEYS).where((KEYS.c.hash == hash_) | is_old)).mappings().first()
         return _key(row) if row else None
 
     def key(self, tx: Tx, project_id: str, name_or_id: str) -> Key | None:
@@ -104,6 +118,29 @@ class IdentityStore:
         if project_id is not None:
             query = query.where(KEYS.c.project_id == project_id)
         return [_key(row) for row in tx.execute(query).mappings()]
+
+    def save_key(self, tx: Tx, key: Key) -> None:
+        """Overwrite one."""
+        tx.execute(update(KEYS).where(KEYS.c.id == key.id).values(values_of(KEYS, key)))
+
+    def add_team(self, tx: Tx, team: Team) -> None:
+        """Keep a new team."""
+        tx.execute(TEAMS.insert().values(values_of(TEAMS, team)))
+
+    def teams(self, tx: Tx, project_id: str) -> list[Team]:
+        """Of a project, by name."""
+        found = select(TEAMS).where(TEAMS.c.project_id == project_id).order_by(TEAMS.c.name)
+        return [Team(**row) for row in tx.execute(found).mappings()]
+
+    def remove_team(self, tx: Tx, team: Team) -> None:
+        """Forget a team; its keys belong to none from then on."""
+        tx.execute(update(KEYS).where(KEYS.c.team_id == team.id).values(team_id=None))
+        tx.execute(delete(TEAMS).where(TEAMS.c.id == team.id))
+
+    def teams_of(self, tx: Tx, key_ids: Sequence[str]) -> dict[str, str]:
+        """The team of each key that has one."""
+        found = select(KEYS.c.id, KEYS.c.team_id).where(KEYS.c.id.in_(key_ids), KEYS.c.team_id.is_not(None))
+        return {row.id: row.team_id for row in tx.execute(found)}
 
     def revoke(self, tx: Tx, key_id: str, at: datetime) -> None:
         """End a key."""

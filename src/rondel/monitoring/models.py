@@ -127,6 +127,7 @@ class Alert:
 
     id: str
     incident_id: str
+    """Empty for what no monitor found, such as a budget that is reached."""
     channel: str
     message: Message
     at: datetime

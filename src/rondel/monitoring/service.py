@@ -268,6 +268,14 @@ class Monitors:
         for channel in monitor.alerts:
             self._store.save_alert(tx, scope, Alert(self._ids.new("alr"), incident.id, channel, message, tx.now()))
 
+    def tell(self, tx: Tx, scope: Scope, title: str, sentence: str) -> None:
+        """Say something that no monitor found, on every channel."""
+        message = Message(
+            title=title, sentence=sentence, monitor="", route="", release_id="", is_firing=True, at=tx.now()
+        )
+        for channel in self.channels(tx, scope):
+            self._store.save_alert(tx, scope, Alert(self._ids.new("alr"), "", channel.name, message, tx.now()))
+
     def incidents(self, tx: Tx, scope: Scope, monitor: Monitor | None = None) -> builtins.list[Incident]:
         """Newest first."""
         return self._store.incidents(tx, scope, monitor_id=monitor.id if monitor else None)

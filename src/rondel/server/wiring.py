@@ -79,6 +79,10 @@ from rondel.serving.ports import EMBEDDERS, ENGINES
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
 from rondel.serving.trial import Trials
+from rondel.spend.budgets import api as budgets_api
+from rondel.spend.budgets.models import BudgetChanged, BudgetReached
+from rondel.spend.budgets.service import Budgets
+from rondel.spend.budgets.store import BudgetStore
 from rondel.spend.genai import GenaiPrices
 from rondel.spend.prices import api as prices_api
 from rondel.spend.prices.models import PricesChanged
@@ -86,6 +90,7 @@ from rondel.spend.prices.service import Prices
 from rondel.spend.prices.store import PriceStore
 from rondel.storage.columns import api as columns_api
 from rondel.telemetry import api as telemetry_api
+from rondel.telemetry.charging import charging
 from rondel.telemetry.figures import Figures
 from rondel.telemetry.intake import Intake
 from rondel.telemetry.language import parse_filter
@@ -123,13 +128,15 @@ class Services:
     reviews: Reviews
     gateways: Gateways
     prices: Prices
+    budgets: Budgets
 
 
 def build(ground: Foundation) -> Services:
     """The services over one foundation. Only the process that owns the columns drains the spool."""
     audit, ids = ground.audit, ground.ids
     prices = Prices(store=PriceStore(), audit=audit, ids=ids, listed=GenaiPrices())
-    traces = _traces(ground, prices)
+    budgets = Budgets(store=BudgetStore(), identity=ground.identity, audit=audit, ids=ids)
+    traces = _traces(ground, prices, budgets)
     prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
     datasets = Datasets(
         store=DatasetStore(),
@@ -180,6 +187,7 @@ def build(ground: Foundation) -> Services:
         releases=releases,
         deployments=deployments,
         prices=prices,
+        budgets=budgets,
         workers=ground.settings.workers,
     )
     return Services(
@@ -217,6 +225,7 @@ def build(ground: Foundation) -> Services:
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
         gateways=gateways,
         prices=prices,
+        budgets=budgets,
     )
 
 
@@ -233,11 +242,17 @@ def _monitors(ground: Foundation, traces: Traces, gateways: Gateways) -> Monitor
     )
 
 
-def _traces(ground: Foundation, prices: Prices) -> Traces:
+def _traces(ground: Foundation, prices: Prices, budgets: Budgets) -> Traces:
     store, positions = Store(ground.columns), Positions()
     intake = Intake(store, ground.clock)
     drain = Drain(
-        ground.folder.spool, rows=ground.rows, positions=positions, intake=intake, prices=prices, clock=ground.clock
+        ground.folder.spool,
+        rows=ground.rows,
+        positions=positions,
+        intake=intake,
+        prices=prices,
+        clock=ground.clock,
+        charge=charging(budgets),
     )
     return Traces(
         store=store,
@@ -278,11 +293,13 @@ def tasks(ground: Foundation, services: Services, chat: ChatModel) -> list[Task]
 def listen(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> Listeners:
     """Where the circle closes: what one area announces, another acts on."""
     listeners = Listeners()
-    for event in (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged, PricesChanged):
+    changes = (KeysChanged, ReleaseMoved, RolloutChanged, DeploymentChanged, GatewayChanged)
+    for event in (*changes, PricesChanged, BudgetChanged):
         listeners.on(event, keeper.changed)
     listeners.on(JobEnded, experiment_tasks.end_with_job(ground.rows, services.runs, services.jobs))
     listeners.on(JobEnded, evaluation_tasks.end_with_job(ground.rows, services.evaluations, services.jobs))
     listeners.on(ModelDeleted, registry_tasks.sweep(ground.rows, services.registry))
+    listeners.on(BudgetReached, monitoring_tasks.tell_of_budget(ground.rows, services.monitors))
     listeners.on(LimitBreached, release_tasks.roll_back_on_breach(ground.rows, services.releases))
     return listeners
 
@@ -307,6 +324,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         identity_api.routes(ground.identity, rows, access),
         audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
         governance_api.routes(services.policies, rows, access),
+        budgets_api.routes(services.budgets, rows, access),
         telemetry_api.routes(services.traces, access, ground.clock),
         prompts_api.routes(services.prompts, rows, access),
         datasets_api.routes(services.datasets, rows, access),

@@ -133,6 +133,15 @@ class Tx:
         else:
             self.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
 
+    def add_up(self, table: Table, rows: Sequence[Mapping[str, Any]], key: Sequence[str]) -> None:
+        """Insert rows, or add their numbers to those of the rows with the same `key`."""
+        if not rows:
+            return
+        make = sqlite.insert if self.dialect == "sqlite" else postgresql.insert
+        statement = make(table)
+        sums = {name: table.c[name] + statement.excluded[name] for name in rows[0] if name not in key}
+        self.execute(statement.on_conflict_do_update(index_elements=list(key), set_=sums), rows)
+
     def lock(self, name: str) -> None:
         """Let no other transaction hold `name` until this one ends. (SQLite writers are alone anyway.)"""
         if self.dialect == "postgresql":

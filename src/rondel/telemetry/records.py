@@ -155,6 +155,8 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     worker: int = 0
     service_tier: str = ""
     """How the upstream says that it served the request, such as `flex`: what costs more or less than the list."""
+    charged_nano: int | None = None
+    """What budgets were charged, which may rest on guessed tokens; None when the price is not known."""
 
 
 class Frame(NamedTuple):

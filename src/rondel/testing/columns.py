@@ -18,7 +18,7 @@ from rondel.telemetry.intake import WAITING_LIMIT, Intake
 from rondel.telemetry.positions import Positions
 from rondel.telemetry.repricing import Repricing
 from rondel.telemetry.service import Traces
-from rondel.telemetry.spool.drain import BATCH, Drain
+from rondel.telemetry.spool.drain import BATCH, Charging, Drain
 from rondel.telemetry.store import Store
 
 
@@ -42,6 +42,7 @@ def traces_over(
     *,
     batch: int = BATCH,
     waiting_limit: int = WAITING_LIMIT,
+    charge: Charging | None = None,
 ) -> Traces:
     """A `Traces` as the server has it, with its tables made."""
     store, positions = Store(columns), Positions()
@@ -59,7 +60,16 @@ def traces_over(
         audit=Audit(store=AuditStore(), signer=Signer(b"a secret for tests")),
         ids=Ids(SystemClock()),
         clock=clock,
-        drain=Drain(spool, rows=rows, positions=positions, intake=intake, prices=book, clock=clock, batch=batch),
+        drain=Drain(
+            spool,
+            rows=rows,
+            positions=positions,
+            intake=intake,
+            prices=book,
+            clock=clock,
+            batch=batch,
+            charge=charge,
+        ),
     )
     traces.prepare()
     return traces

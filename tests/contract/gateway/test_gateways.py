@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Generator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,11 +12,11 @@ import pytest
 import uvicorn
 
 from rondel.audit.service import Audit
-from rondel.clock import SystemClock
+from rondel.clock import FixedClock, SystemClock, to_ns
 from rondel.errors import Invalid, NotFound
 from rondel.gateway.api import internal, routes
 from rondel.gateway.keeping import SnapshotKeeper
-from rondel.gateway.models import KeyPolicy, PlainTarget, RouteGuard, RouteSettings
+from rondel.gateway.models import Allowance, KeyPolicy, Limits, PlainTarget, RouteGuard, RouteSettings
 from rondel.gateway.pages import problems
 from rondel.gateway.rules import internal_key
 from rondel.gateway.service import Gateways
@@ -40,6 +41,10 @@ from rondel.server.app import build
 from rondel.serving.models import AdapterRef, DeploymentState, EngineSettings, Observed, ServedName
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
+from rondel.spend.budgets.models import Charge, Window
+from rondel.spend.budgets.rules import began, day_of
+from rondel.spend.budgets.service import Budgets
+from rondel.spend.budgets.store import BudgetStore
 from rondel.spend.models import ModelPrice
 from rondel.spend.ports import OwnPrices
 from rondel.storage.blobs.disk import DiskBlobs
@@ -88,7 +93,14 @@ def deployments(audit: Audit, ids: Ids, tmp_path: Path) -> Deployments:
 
 
 @pytest.fixture
-def gateways(audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, deployments: Deployments) -> Gateways:
+def budgets(audit: Audit, ids: Ids, identity: Identity) -> Budgets:
+    return Budgets(store=BudgetStore(), identity=identity, audit=audit, ids=ids)
+
+
+@pytest.fixture
+def gateways(
+    audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, deployments: Deployments, budgets: Budgets
+) -> Gateways:
     return Gateways(
         store=GatewayStore(),
         audit=audit,
@@ -97,6 +109,7 @@ def gateways(audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, de
         releases=releases,
         deployments=deployments,
         prices=OwnPrices({("openai", "gpt"): PRICE}),
+        budgets=budgets,
         workers=2,
     )
 
@@ -126,6 +139,93 @@ def test_a_route_to_a_connection_is_in_the_snapshot(
     (virtual,) = snapshot.keys
     assert (virtual.hash, virtual.routes, virtual.limits.requests_per_minute) == (key.hash, ("support",), 5)
     assert (snapshot.version, snapshot.workers) == (3, 2)
+
+
+def test_limits_and_budgets_of_everybody_are_in_the_snapshot(
+    rows: Database, gateways: Gateways, budgets: Budgets, identity: Identity, scope: Scope, actor: Actor, key: Key
+) -> None:
+    with rows.transaction() as tx:
+        team = identity.add_team(tx, scope, actor, "shop")
+        identity.change_key(tx, scope, actor, "app", team="shop")
+        gateways.limit(tx, scope, actor, "app", KeyPolicy(models=("openai/*",), concurrent=3, budget_nano=9))
+        gateways.limit(tx, scope, actor, "team:shop", KeyPolicy(models=("openai/gpt*",), tokens_per_minute=70))
+        gateways.limit(tx, scope, actor, "user:*", KeyPolicy(requests_per_minute=2))
+        budgets.set(tx, scope, actor, "user:*", 5, window=Window.DAY)
+        budgets.set(tx, scope, actor, "project", 100, window=Window.TOTAL)
+        budgets.set(tx, scope, actor, "team:shop", 50, is_hard=False)
+        day = began(Window.DAY, day_of(SystemClock().now_ns() / 1e9))
+        charges = [Charge(scope.project_id, scope.environment, key.id, user, day, 4) for user in ("ada", "bob")]
+        budgets.charge(tx, charges)
+        with pytest.raises(Invalid, match="listed for keys and teams"):
+            gateways.limit(tx, scope, actor, "project", KeyPolicy(models=("x",)))
+    with rows.reading() as tx:
+        snapshot = gateways.compile(tx, 1)
+    (virtual,) = snapshot.keys
+    assert (virtual.name, virtual.models, virtual.team_models) == ("app", ("openai/*",), ("openai/gpt*",))
+    assert virtual.limits == Limits(concurrent=3, budgets=(Allowance(Window.MONTH, 9),))
+    owners = {(owner.kind.value, owner.id, owner.name): owner.limits for owner in snapshot.owners}
+    assert owners == {
+        ("team", team.id, "shop"): Limits(tokens_per_minute=70),
+        ("user", "*", "*"): Limits(requests_per_minute=2, budgets=(Allowance(Window.DAY, 5),)),
+        ("project", "", ""): Limits(budgets=(Allowance(Window.TOTAL, 100),)),
+    }
+    place = f"{scope.project_id}/{scope.environment}"
+    assert {(spent.account, spent.began, spent.nano) for spent in snapshot.spent} == {
+        (f"key/{place}/{key.id}/month", began(Window.MONTH, day), 8),
+        (f"user/{place}/ada/day", day, 4),
+        (f"user/{place}/bob/day", day, 4),
+        (f"project/{place}//total", 0, 8),
+    }
+
+
+def test_a_secret_that_is_rotated_out_is_in_the_snapshot_with_its_end(
+    rows: Database, gateways: Gateways, identity: Identity, scope: Scope, actor: Actor, key: Key
+) -> None:
+    with rows.transaction() as tx:
+        renewed = identity.rotate_key(tx, scope, actor, "app", timedelta(hours=1)).key
+    with rows.reading() as tx:
+        (virtual,) = gateways.compile(tx, 1).keys
+    assert renewed.old_until is not None
+    assert (virtual.hash, virtual.old_hash) == (renewed.hash, key.hash)
+    assert virtual.old_until_ns == to_ns(renewed.old_until)
+
+
+def test_the_budget_of_a_keys_policy_is_its_hard_one_of_a_month(
+    rows: Database, gateways: Gateways, budgets: Budgets, scope: Scope, actor: Actor, key: Key
+) -> None:
+    with rows.transaction() as tx:
+        gateways.limit(tx, scope, actor, "app", KeyPolicy(budget_nano=9, requests_per_minute=2))
+        assert [(one.name, one.budget.amount_nano, one.budget.is_hard) for one in budgets.list(tx, scope)] == [
+            ("key:app", 9, True)
+        ]
+        budgets.set(tx, scope, actor, "app", 20)
+        assert gateways.policies(tx, scope) == {key.id: KeyPolicy(budget_nano=20, requests_per_minute=2)}
+        gateways.limit(tx, scope, actor, "app", KeyPolicy())
+        assert budgets.list(tx, scope) == []
+
+
+def test_spending_is_no_news_for_workers_but_those_who_come_hear_of_it(
+    rows: Database, gateways: Gateways, budgets: Budgets, scope: Scope, actor: Actor, key: Key
+) -> None:
+    clock = FixedClock()
+    with rows.transaction() as tx:
+        budgets.set(tx, scope, actor, "app", 100, window=Window.TOTAL)
+    keeper = SnapshotKeeper(gateways=gateways, rows=rows, clock=clock)
+    assert keeper.refresh()
+    version = keeper.version
+    with rows.transaction() as tx:
+        budgets.charge(tx, [Charge(scope.project_id, scope.environment, key.id, "", 20_000, 7)])
+    clock.advance(3)
+    assert not keeper.refresh()
+    told = keeper.snapshot()
+    assert told is not None
+    assert [spent.nano for spent in told.spent] == [7]
+    assert (told.version, keeper.version) == (version, version)
+    clock.advance(60)
+    assert keeper.refresh()
+    assert keeper.version > version
+    clock.advance(120)
+    assert not keeper.refresh()
 
 
 @pytest.mark.usefixtures("key")
@@ -349,7 +449,14 @@ def test_the_api(
         assert saved.json()["attempts"] == 2
         assert client.put("/api/v1/routes/r", json=saved.json()).json() == saved.json()
         assert client.put("/api/v1/routes/r", json={"attempts": 99}).status_code == 400
-        assert client.put("/api/v1/key-policies/app", json={"requests_per_minute": 3}).json()["key_id"] == key.id
+        assert client.put("/api/v1/limits/app", json={"requests_per_minute": 3}).json()["owner_id"] == key.id
+        kept = client.put("/api/v1/limits/key:app", json={"concurrent": 2}).json()
+        assert (kept["requests_per_minute"], kept["concurrent"], kept["owner"]) == (3, 2, "key:app")
+        assert client.put("/api/v1/limits/app", json={"concurrent": None}).json()["concurrent"] is None
+        assert client.put("/api/v1/limits/user:*", json={"requests_per_minute": 1}).status_code == 200
+        assert client.put("/api/v1/limits/user:*", json={"routes": ["r"]}).status_code == 400
+        assert client.put("/api/v1/limits/app", json={"requests_per_minute": 0}).status_code == 400
+        assert {one["owner"] for one in client.get("/api/v1/limits").json()} == {"key:app", "user:*"}
         assert client.get("/api/v1/routes/x").status_code == 404
         assert {one["name"] for one in client.get("/api/v1/providers").json()} >= {"openai", "llamacpp"}
         keeper.changed(None)  # pyright: ignore[reportArgumentType]  any event
@@ -386,8 +493,8 @@ def test_a_route_that_cannot_be_called_is_told_by_its_name(
         ("GET", "/api/v1/routes/x"),
         ("PUT", "/api/v1/routes/x"),
         ("DELETE", "/api/v1/routes/x"),
-        ("GET", "/api/v1/key-policies"),
-        ("PUT", "/api/v1/key-policies/x"),
+        ("GET", "/api/v1/limits"),
+        ("PUT", "/api/v1/limits/x"),
         ("GET", "/api/v1/gateway"),
         ("GET", "/api/v1/providers"),
     ],

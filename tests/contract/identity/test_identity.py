@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from rondel.audit.service import Audit
 from rondel.clock import FixedClock
-from rondel.errors import Conflict, Forbidden, NotFound, Unauthorized
+from rondel.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from rondel.identity.models import Actor, Role
 from rondel.identity.rules import INCLUDES, may
 from rondel.identity.service import Identity
@@ -129,3 +129,81 @@ def test_names_are_taken_once(rows: Database, identity: Identity, scope: Scope, 
             identity.add_person(tx, scope, actor, "Ada", Role.DEVELOPER)
         with pytest.raises(NotFound, match="Did you mean 'Ada'"):
             identity.issue_key(tx, scope, actor, name="k", role=Role.VIEWER, person="Adda")
+
+
+def test_both_secrets_open_while_they_overlap_and_then_the_new_one_alone(
+    rows: Database, identity: Identity, clock: FixedClock, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        first = identity.issue_key(tx, scope, actor, name="app", role=Role.CALLER)
+        second = identity.rotate_key(tx, scope, actor, "app", timedelta(hours=1))
+        assert second.key.id == first.key.id
+        for secret in (first.secret, second.secret):
+            assert identity.caller(tx, secret, Role.CALLER).key.id == first.key.id
+        clock.advance(3600)
+        with pytest.raises(Unauthorized):
+            identity.caller(tx, first.secret, Role.CALLER)
+        identity.caller(tx, second.secret, Role.CALLER)
+        third = identity.rotate_key(tx, scope, actor, "app", timedelta(hours=1))
+        fourth = identity.rotate_key(tx, scope, actor, "app", timedelta(hours=1))
+        with pytest.raises(Unauthorized):
+            identity.caller(tx, second.secret, Role.CALLER)
+        identity.caller(tx, third.secret, Role.CALLER)
+        last = identity.rotate_key(tx, scope, actor, "app", timedelta(0))
+        with pytest.raises(Unauthorized):
+            identity.caller(tx, fourth.secret, Role.CALLER)
+        identity.revoke_key(tx, scope, actor, "app")
+        for secret in (fourth.secret, last.secret):
+            with pytest.raises(Unauthorized):
+                identity.caller(tx, secret, Role.CALLER)
+        with pytest.raises(Conflict, match="opens nothing any more"):
+            identity.rotate_key(tx, scope, actor, "app", timedelta(0))
+
+
+def test_nobody_renews_a_key_with_more_rights_than_their_own(
+    rows: Database, identity: Identity, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        issued = identity.issue_key(tx, scope, actor, name="dev", role=Role.DEVELOPER)
+        identity.issue_key(tx, scope, actor, name="root", role=Role.ADMIN)
+        developer = identity.caller(tx, issued.secret, Role.DEVELOPER).actor
+        with pytest.raises(Forbidden):
+            identity.rotate_key(tx, scope, developer, "root", timedelta(0))
+        with pytest.raises(Invalid, match="0 to 90 days"):
+            identity.rotate_key(tx, scope, actor, "dev", timedelta(days=91))
+
+
+def test_a_key_belongs_to_one_team_and_owners_are_written_as_they_are_read(
+    rows: Database, identity: Identity, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        shop = identity.add_team(tx, scope, actor, "shop")
+        key = identity.issue_key(tx, scope, actor, name="app", role=Role.CALLER, team="shop").key
+        with pytest.raises(Conflict):
+            identity.add_team(tx, scope, actor, "shop")
+        with pytest.raises(NotFound, match="Did you mean 'shop'"):
+            identity.change_key(tx, scope, actor, "app", team="shp")
+        assert identity.teams_of(tx, [key.id, "key_none"]) == {key.id: shop.id}
+        name = identity.owner_names(tx, scope)
+        for text in ("key:app", "team:shop", "user:ada", "user:*", "user:a:b", "project"):
+            assert name(identity.owner(tx, scope, text)) == text
+        assert identity.owner(tx, scope, "app") == identity.owner(tx, scope, "key:app")
+        with pytest.raises(NotFound, match="environment 'production'"):
+            identity.owner(tx, Scope(scope.project_id, "staging"), "app")
+        with pytest.raises(NotFound):
+            identity.owner(tx, Scope("prj_other", "production"), "team:shop")
+        assert identity.change_key(tx, scope, actor, "app", team="").team_id is None
+        identity.change_key(tx, scope, actor, "app", team="shop")
+        identity.remove_team(tx, scope, actor, "shop")
+        assert identity.key(tx, scope, "app").team_id is None
+
+
+def test_a_key_is_given_another_end(
+    rows: Database, identity: Identity, clock: FixedClock, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        issued = identity.issue_key(tx, scope, actor, name="app", role=Role.CALLER)
+        identity.change_key(tx, scope, actor, "app", expires_at=clock.now() + timedelta(days=1))
+        clock.advance(86_400)
+        with pytest.raises(Unauthorized):
+            identity.caller(tx, issued.secret, Role.CALLER)

@@ -26,7 +26,8 @@ from rondel.monitoring.models import Action, AlertState, Channel, Message, Monit
 from rondel.monitoring.ports import AlertChannel, KeptMessages
 from rondel.monitoring.service import Asked, Monitors
 from rondel.monitoring.store import MonitoringStore
-from rondel.monitoring.tasks import check_all, send_all
+from rondel.monitoring.tasks import check_all, send_all, tell_of_budget
+from rondel.spend.budgets.models import BudgetReached
 from rondel.storage.models import Scope
 from rondel.storage.ports import OUTBOX, Tx
 from rondel.storage.rows.database import Database
@@ -254,3 +255,29 @@ def test_a_webhook_gets_the_sentence_signed_and_is_not_redirected(address: str) 
         with pytest.raises(UpstreamFailed, match=str(status)):
             Webhook(address + path, allow_private=True).send(message)
     assert len(_Received.bodies) == 3
+
+
+def test_what_is_reached_of_a_budget_is_said_on_every_channel(
+    rows: Database, monitors: Monitors, told: KeptMessages, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        monitors.add_channel(tx, scope, actor, Channel("pager", "webhook", {"url": "http://127.0.0.1:9"}))
+    event = BudgetReached(
+        project_id=scope.project_id,
+        environment=scope.environment,
+        budget_id="bud_1",
+        owner="team:shop",
+        window="month",
+        started="2026-11-01",
+        percent=100,
+        spent_nano=25 * 10**9,
+        amount_nano=25 * 10**9,
+        is_hard=True,
+    )
+    tell_of_budget(rows, monitors)(event)
+    assert send_all(rows, monitors) == 2
+    assert {message.title for message in told.sent} == {"100 % of the month budget of team:shop"}
+    assert told.sent[0].sentence == (
+        "100 % of the month budget of team:shop is spent, $25.00 of $25.00 since 2026-11-01; "
+        "further requests are refused"
+    )

@@ -1,1 +1,1 @@
-"""Tests of prices that people set."""
+"""Tests of prices that people set, and of budgets."""

@@ -11,7 +11,10 @@ OF_THE_INSTALLATION = {
     "job_leases": "workers carry out the jobs of every project",
     "spool_positions": "how far a file is read; the records in it name their projects",
 }
-OF_ALL_ENVIRONMENTS = {"people": "a person works in all environments of a project"}
+OF_ALL_ENVIRONMENTS = {
+    "people": "a person works in all environments of a project",
+    "teams": "a team has keys in all environments of a project; its limits and budgets are of one",
+}
 
 
 def test_every_table_names_project_and_environment_or_is_known_not_to() -> None:

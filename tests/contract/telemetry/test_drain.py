@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 from rondel.chat import OWN_TAG
 from rondel.clock import FixedClock
 from rondel.errors import Unavailable
+from rondel.spend.budgets.models import Charge
+from rondel.spend.budgets.rules import day_of
 from rondel.storage.models import Scope
-from rondel.storage.ports import Columns, Result
+from rondel.storage.ports import Columns, Result, Tx
 from rondel.storage.rows.database import Database
+from rondel.telemetry.charging import charge_of
 from rondel.telemetry.models import Score, SpanKind, Status, TraceFilter
 from rondel.telemetry.records import ArmStage, GatewayRecord, encode, frame, segment_of
 from rondel.telemetry.service import Traces
@@ -117,6 +121,46 @@ def test_an_insert_that_failed_is_repeated_without_repeating_rows(
     traces.drain()
     assert count(traces, here) == (3, 12)
     assert traces.drain() == 0
+
+
+@pytest.mark.parametrize("fail", ["", "before", "after"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_is_stored_is_charged_once(
+    columns: Columns, memory: Database, here: Scope, spool: Path, still: FixedClock, fail: str, restarted: bool
+) -> None:
+    charged: list[Charge] = []
+
+    def charge(_tx: Tx, records: Sequence[GatewayRecord]) -> None:
+        charged.extend(found for one in records if (found := charge_of(one)) is not None)
+
+    flaky = Flaky(columns)
+    traces = traces_over(flaky, memory, spool, still, PRICES, charge=charge)
+    records = [
+        record(here, 1, NOW, user="ada", cost_nano=70, charged_nano=75),
+        record(here, 2, NOW, cost_nano=30),
+        record(here, 3, NOW, tokens=None, status=502),
+        record(here, 4, NOW, stage=ArmStage.SHADOW, charged_nano=9),
+        record(here, 5, NOW, tokens=None, charged_nano=11),
+        record(here, 6, NOW),
+    ]
+    write(spool, "gateway-0", records)
+    flaky.fail = fail
+    if fail:
+        with pytest.raises(Unavailable):
+            traces.drain()
+        assert charged == []
+    if restarted:
+        traces = traces_over(columns, memory, spool, still, PRICES, charge=charge)
+    traces.drain()
+    traces.drain()
+    day = day_of(NOW.timestamp())
+    place = (here.project_id, here.environment, "key_1")
+    assert charged == [
+        Charge(*place, "ada", day, 75),
+        Charge(*place, "", day, 30),
+        Charge(*place, "", day, 11),
+        Charge(*place, "", day, None),
+    ]
 
 
 def test_a_segment_without_a_writer_is_deleted_when_it_is_stored(

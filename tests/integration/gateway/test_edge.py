@@ -8,6 +8,8 @@ import time
 import httpx
 import pytest
 
+from rondel.gateway.models import Allowance
+from rondel.spend.budgets.models import Window
 from rondel.spend.models import ModelPrice
 from tests.integration.gateway.asking import ASK, ask
 from tests.integration.gateway.gateway import KEY, Gateway, key, release, target, with_limits
@@ -153,21 +155,20 @@ def test_a_worker_that_is_told_to_stop_ends_what_is_under_way(gateway: Gateway) 
 
 def test_a_budget_is_not_given_back_by_a_restart(gateway: Gateway) -> None:
     price = ModelPrice(input_nano=0, output_nano=1_000_000_000)
-    gateway.write(
-        keys=(with_limits(budget_nano=20_000, window_started="2026-11"),),
-        releases=(release("live", target(price=price)),),
-    )
+    budget = (Allowance(Window.TOTAL, 20_000),)
+    gateway.write(keys=(with_limits(budgets=budget),), releases=(release("live", target(price=price)),))
     gateway.start()
     answers = [ask(gateway, max_tokens=7) for _ in range(5)]
     statuses = [answer.status_code for answer in answers]
     assert statuses[0] == 200
     assert statuses[-1] == 429
-    assert answers[-1].json()["error"]["message"].startswith("The key's budget is used up.")
+    assert answers[-1].json()["error"]["message"].startswith("The budget of $0.000020 in all of the key is used up.")
+    for stop in (gateway.stop, gateway.kill):
+        stop()
+        gateway.start()
+        assert ask(gateway, max_tokens=7).status_code == 429
     gateway.stop()
-    gateway.start()
-    assert ask(gateway, max_tokens=7).status_code == 429
-    gateway.stop()
-    gateway.write(keys=(with_limits(budget_nano=20_000, window_started="2026-12"),))
+    gateway.write(keys=(with_limits(budgets=(Allowance(Window.TOTAL, 200_000),)),))
     gateway.start()
     assert ask(gateway, max_tokens=7).status_code == 200
 

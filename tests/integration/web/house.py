@@ -79,6 +79,8 @@ from rondel.releases.store import ReleaseStore
 from rondel.server.app import build
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
+from rondel.spend.budgets.service import Budgets
+from rondel.spend.budgets.store import BudgetStore
 from rondel.spend.ports import OwnPrices
 from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
@@ -151,6 +153,7 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
         releases=releases,
         deployments=deployments,
         prices=OwnPrices({}),
+        budgets=Budgets(store=BudgetStore(), identity=identity, audit=audit, ids=ids),
     )
     surveyor = FixedSurveyor(Surroundings("0.1.0", "a41f9c2" * 5, "", ("numpy==2.4",)))
     runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=blobs, surveyor=surveyor)

@@ -1,5 +1,6 @@
 """A flag wins over the environment, that over the file, that over the default."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,16 @@ def test_an_address_that_others_reach_needs_a_secret(tmp_path: Path, host: str) 
 def test_every_setting_says_what_it_means() -> None:
     assert {name for name, _default, _meaning in described()} == set(Settings.__dataclass_fields__)
     assert all(len(meaning) > 10 for _name, _default, meaning in described())
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"limits_down": "lokal"}, "Did you mean 'local'?"),
+        ({"limits_dsn": "http://redis:6379"}, "takes the DSN of a Redis or Valkey"),
+    ],
+)
+def test_what_machines_share_limits_by_is_checked_at_the_start(values: dict[str, str], says: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(says)):
+        load(values, environ={})
+    Settings(limits_dsn="valkey://host:6379/0", limits_down="closed").check()

@@ -7,66 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rondel.errors import LimitReached
 from rondel.gateway.dataplane.breaking import Breaker, RetryBudget
 from rondel.gateway.dataplane.folding import fold
 from rondel.gateway.dataplane.forward import is_internal
-from rondel.gateway.dataplane.limits import Limited, Meter, Ticket
 from rondel.gateway.dialects.events import Events, data_of, event_of
-from rondel.gateway.models import Limits, Operation
+from rondel.gateway.models import Operation
 from rondel.telemetry.records import MAGIC, GatewayRecord, decode, encode, frame, scan, segment_of
-
-
-def test_a_limit_of_requests_opens_again_with_time() -> None:
-    meter = Meter(Limits(requests_per_minute=2), 1, 0.0)
-    meter.admit("", 1, 0, 0.0)
-    meter.admit("", 1, 0, 0.0)
-    with pytest.raises(Limited) as refused:
-        meter.admit("", 1, 0, 0.0)
-    assert refused.value.wait_s == pytest.approx(30.0)
-    meter.admit("", 1, 0, 30.0)
-
-
-def test_unused_tokens_are_given_back() -> None:
-    meter = Meter(Limits(tokens_per_minute=100), 1, 0.0)
-    reservation = meter.admit("", 90, 0, 0.0)
-    with pytest.raises(LimitReached):
-        meter.admit("", 50, 0, 0.0)
-    meter.settle(reservation, 10, None, 0.0)
-    meter.admit("", 50, 0, 0.0)
-
-
-@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), max_size=40), st.integers(1, 4))
-def test_a_budget_is_never_overspent_by_what_stays_within_its_guess(calls: list[tuple[int, int]], workers: int) -> None:
-    budget = 200
-    meters = [Meter(Limits(budget_nano=budget), workers, 0.0) for _ in range(workers)]
-    spent = 0
-    open_: list[tuple[Meter, Ticket, int]] = []
-    for number, (guess, real) in enumerate(calls):
-        meter = meters[number % workers]
-        try:
-            open_.append((meter, meter.admit("", 1, guess, 0.0), min(real, guess)))
-        except LimitReached:
-            continue
-        if number % 3 == 0:
-            meter, reservation, nano = open_.pop(0)
-            meter.settle(reservation, 1, nano, 0.0)
-            spent += nano
-    for meter, reservation, nano in open_:
-        meter.settle(reservation, 1, nano, 0.0)
-        spent += nano
-    assert spent <= budget
-
-
-def test_a_new_window_begins_with_nothing_spent() -> None:
-    meter = Meter(Limits(budget_nano=10, window_started="2026-11"), 1, 0.0)
-    meter.settle(meter.admit("", 1, 10, 0.0), 1, 10, 0.0)
-    with pytest.raises(LimitReached):
-        meter.admit("", 1, 1, 0.0)
-    meter.change(Limits(budget_nano=20, window_started="2026-11"), 1, 0.0)
-    meter.settle(meter.admit("", 1, 10, 0.0), 1, 10, 0.0)
-    meter.change(Limits(budget_nano=20, window_started="2026-12"), 1, 0.0)
-    meter.admit("", 1, 20, 0.0)
 
 
 def test_a_breaker_opens_probes_and_closes() -> None:

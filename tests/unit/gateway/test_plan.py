@@ -1,22 +1,30 @@
 """What a name in `model` stands for."""
 
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from rondel.errors import NotFound
+from rondel.clock import FixedClock
+from rondel.errors import Forbidden, NotFound, Unauthorized
+from rondel.gateway.dataplane.ledger import Ledger, Memory, MemoryPlace
+from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.plan import Plan
+from rondel.gateway.dataplane.sharing import LocalShares
 from rondel.gateway.models import Arm, Connection, ReleaseCall, Route, Snapshot, Target, VirtualKey
+from rondel.identity.rules import key_hash
 
 PROJECT, ENVIRONMENT = "prj_1", "production"
 
 
-def _plan() -> Plan:
+def _plan(*keys: VirtualKey) -> Plan:
     local = "plain:prj_1:production:local/smollm2"
     theirs = "plain:prj_2:production:local/smollm9"
     snapshot = Snapshot(
         version=1,
         hash_key="00" * 32,
+        keys=keys,
         routes=(Route(name="support", arms=(Arm(release_id="rel_1"),), project_id=PROJECT, environment=ENVIRONMENT),),
         releases=tuple(
             ReleaseCall(id=id_, digest="", targets=(Target(connection_id="", model="m"),))
@@ -27,7 +35,8 @@ def _plan() -> Plan:
             for name in ("openai", "local/smollm2")
         ),
     )
-    return Plan(snapshot, secrets=Path("nowhere"), clock=lambda: 0.0)
+    meters = Meters(LocalShares(Ledger(MemoryPlace(Memory()), 0)), FixedClock())
+    return Plan(snapshot, secrets=Path("nowhere"), clock=lambda: 0.0, meters=meters)
 
 
 def _key(*routes: str) -> VirtualKey:
@@ -48,6 +57,44 @@ def test_an_unknown_name_is_told_the_nearest_that_can_be_called(name: str, says:
     with pytest.raises(NotFound) as caught:
         _plan().find(_key(), name)
     assert caught.value.message == f"No route is called {name!r}. {says}"
+
+
+@pytest.mark.parametrize(
+    ("lists", "allowed"),
+    [
+        ({}, {"support", "openai/gpt-5"}),
+        ({"routes": ("support",)}, {"support"}),
+        ({"models": ("openai/gpt*",)}, {"openai/gpt-5"}),
+        ({"models": ("openai/o*",)}, set[str]()),
+        ({"routes": ("support",), "models": ("openai/*",)}, {"support", "openai/gpt-5"}),
+        ({"routes": ("support",), "team_models": ("*",)}, set[str]()),
+        ({"models": ("*",), "team_models": ("openai/*",)}, {"openai/gpt-5"}),
+        ({"team_routes": ("support",)}, {"support"}),
+    ],
+)
+def test_a_key_may_call_what_stands_in_its_lists_and_in_its_teams(
+    lists: dict[str, tuple[str, ...]], allowed: set[str]
+) -> None:
+    plan, found = _plan(), set[str]()
+    key = msgspec.structs.replace(_key(), **lists)
+    for name in ("support", "openai/gpt-5"):
+        with suppress(Forbidden, NotFound):
+            plan.find(key, name)
+            found.add(name)
+    assert found == allowed
+    assert set(plan.route_names(key)) == allowed & {"support"}
+
+
+def test_a_rotated_secret_opens_until_its_time_is_over() -> None:
+    pepper_ = bytes(32)
+    key = msgspec.structs.replace(
+        _key(), hash=key_hash("new", pepper_), old_hash=key_hash("old", pepper_), old_until_ns=100
+    )
+    plan = _plan(key)
+    assert plan.key("new", 99).id == plan.key("old", 99).id == plan.key("new", 100).id
+    assert plan.key("old", 99).expires_at_ns == 100, "what is remembered of it ends with it"
+    with pytest.raises(Unauthorized, match="new secret"):
+        plan.key("old", 100)
 
 
 def test_a_key_for_some_routes_hears_of_those_only() -> None:

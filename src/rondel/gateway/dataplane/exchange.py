@@ -17,7 +17,7 @@ from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
-from rondel.gateway.dataplane.limits import NOTHING, Ticket
+from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
 from rondel.gateway.dataplane.ports import Reply
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
 from rondel.gateway.dataplane.sending import send
@@ -82,7 +82,7 @@ class Exchange:
         self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
     ) -> None:
         self.asked, self.way, self.lane = asked, way, lane
-        self._worker, self._reply, self._ticket = worker, reply, ticket
+        self._worker, self._reply, self.ticket = worker, reply, ticket
         self.pair_id = pair_id
         self.tried: list[Tried] = []
         self._last_byte = asked.began
@@ -400,10 +400,10 @@ class Exchange:
         self._worker.exchanges.discard(self)
         worker = self._worker
         record = record_of(self, result, worker)
-        if self._ticket is not NOTHING:
+        if self.ticket is not NO_TICKET:
             is_unused = record.tokens is None and result.status >= 300
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
-            self.way.meter.settle(self._ticket, used, 0 if is_unused else record.cost_nano, worker.now())
+            self.way.meter.settle(self.ticket, used, record.charged_nano)
         self._result, self._answer = result, answer
         worker.spool.add(record, self._hand_over)
 

@@ -4,12 +4,13 @@ Every field is kept, known or not: texts are joined, lists are continued, of oth
 counts. What exists in streams only is left out.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 import msgspec
 from msgspec.structs import replace
 
+from rondel.gateway.costing import find_usage
 from rondel.gateway.dialects.events import DONE
 from rondel.gateway.models import Operation
 
@@ -25,7 +26,8 @@ class Folded(msgspec.Struct, frozen=True, gc=False):
     """One answer and what is told of it. `body` is empty when there was no piece.
 
     `is_done` says that `[DONE]` came, `is_finished` that every choice has a finish reason; `error` is the JSON of an
-    error that came as an event, `damaged` counts events that were no JSON object.
+    error that came as an event, `damaged` counts events that were no JSON object. `service` is how it was served, such
+    as `flex`; empty where the server does not say.
     """
 
     body: bytes
@@ -33,13 +35,14 @@ class Folded(msgspec.Struct, frozen=True, gc=False):
     model: str
     finish_reason: str
     usage: bytes
+    service: str
     is_done: bool
     is_finished: bool
     error: bytes
     damaged: int
 
 
-EMPTY = Folded(b"", "", "", "", b"", is_done=False, is_finished=False, error=b"", damaged=0)
+EMPTY = Folded(b"", "", "", "", b"", "", is_done=False, is_finished=False, error=b"", damaged=0)
 """Where nothing came."""
 
 
@@ -49,6 +52,7 @@ def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
     choices: dict[int, dict[str, Any]] = {}
     is_done, damaged = False, 0
     error = b""
+    usage: Mapping[str, Any] | None = None
     for piece in pieces:
         if not piece:
             continue
@@ -64,7 +68,9 @@ def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
             error = _encode(chunk["error"])
             continue
         _add(answer, choices, chunk)
-    told = replace(EMPTY, is_done=is_done, error=error, damaged=damaged)
+        if b'"usage"' in piece or b'"timings"' in piece:
+            usage = find_usage(chunk) or usage
+    told = replace(EMPTY, is_done=is_done, error=error, damaged=damaged, usage=_encode(usage) if usage else b"")
     return _folded(answer, choices, operation, told)
 
 
@@ -152,7 +158,6 @@ def _folded(answer: dict[str, Any], choices: dict[int, dict[str, Any]], operatio
     ordered = [choices[index] for index in sorted(choices)]
     if operation is not Operation.EMBEDDING:
         answer["choices"] = ordered
-    usage = answer.get("usage")
     reasons = [choice.get("finish_reason") for choice in ordered]
     return replace(
         told,
@@ -160,7 +165,7 @@ def _folded(answer: dict[str, Any], choices: dict[int, dict[str, Any]], operatio
         id=_text(answer.get("id")),
         model=_text(answer.get("model")),
         finish_reason=_text(reasons[0]) if reasons else "",
-        usage=_encode(usage) if usage else b"",
+        service=_text(answer.get("service_tier")),
         is_finished=bool(reasons) and all(reasons),
     )
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from rondel.gateway.dataplane.folding import Folded, fold
+from rondel.gateway.costing import find_usage
+from rondel.gateway.dataplane.folding import EMPTY, Folded, fold
 from rondel.gateway.dataplane.guarding import StreamGuard, check_answer
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.wire import error_data
@@ -19,6 +20,7 @@ from rondel.telemetry.records import GuardVerdict
 ANSWER_LIMIT = 64 * 1024 * 1024
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _HAS_TEXT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 _BROKEN = "The upstream ended its answer before it was whole."
 
@@ -162,6 +164,7 @@ class _Body(msgspec.Struct):
     id: str | None = None
     model: str | None = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    service_tier: Any = None
     choices: list[_Choice] = []
     error: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -237,12 +240,15 @@ def read_body(body: bytes) -> Folded:
     try:
         told = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Folded(b"", "", "", "", b"", is_done=False, is_finished=False, error=b"", damaged=1)
+        return replace(EMPTY, damaged=1)
     choices = told.choices
     finish_reason = choices[0].finish_reason or "" if choices else ""
     is_finished = len(choices) < 2 or all(choice.finish_reason for choice in choices)
-    usage, error = _given(told.usage), _given(told.error)
-    return Folded(body, told.id or "", told.model or "", finish_reason, usage, True, is_finished, error, 0)
+    usage, error, service = _given(told.usage), _given(told.error), told.service_tier
+    if not usage and (b'"timings"' in body or b'"x_groq"' in body):
+        usage = _encode(find_usage(_decode(body)) or {})
+    service = service if isinstance(service, str) else ""
+    return Folded(body, told.id or "", told.model or "", finish_reason, usage, service, True, is_finished, error, 0)
 
 
 def _given(value: msgspec.Raw) -> bytes:

@@ -21,13 +21,18 @@ import uvloop
 from rondel.clock import Clock, SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.dataplane.caller import Caller
+from rondel.gateway.dataplane.ledger import Ledger
+from rondel.gateway.dataplane.meters import LIMITS, Keeping, Meters
 from rondel.gateway.dataplane.reception import Reception
+from rondel.gateway.dataplane.sharing import LocalShares
+from rondel.gateway.dataplane.sheets import DiskPlace, machine_of
 from rondel.gateway.dataplane.snapshots import Snapshots
-from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.worker import Worker
+from rondel.gateway.models import OnLimitsDown
 from rondel.gateway.rules import internal_key
 from rondel.ids import Ids
+from rondel.spend.budgets.rules import day_of
 from rondel.storage.folder import Folder
 
 DRAIN_S = 10.0
@@ -56,13 +61,23 @@ async def serve(
     """Run one worker until it is told to stop."""
     loop = asyncio.get_running_loop()
     ids = Ids(clock)
+    ledger = Ledger(DiskPlace(folder.run / "limits", day_of(clock.now_ns() / 1e9)), number)
+    shares: Keeping = LocalShares(ledger)
+    if limits_dsn := os.environ.get("RONDEL_LIMITS_DSN", ""):
+        shares = LIMITS.get("redis")(
+            limits_dsn,
+            ledger,
+            machine=machine_of(folder.run / "limits", ids.new("mac")),
+            loop=loop,
+            on_down=OnLimitsDown(os.environ.get("RONDEL_LIMITS_DOWN", OnLimitsDown.LOCAL.value)),
+        )
     worker = Worker(
         number=number,
         loop=loop,
         clock=clock,
         ids=ids,
         spool=Spool(folder.spool, number, ids, loop),
-        spending=Spending(folder.run / f"spent-{number}.json", loop),
+        meters=Meters(shares, clock),
         server_socket=folder.socket,
         secrets=folder.root / "secrets",
         body_limit=body_limit,

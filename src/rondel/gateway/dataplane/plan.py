@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from rondel.errors import Forbidden, NotFound, RondelError, Unauthorized, Unavailable, did_you_mean
-from rondel.gateway.dataplane.limits import Meter
-from rondel.gateway.dataplane.spending import Spent
+from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.upstream import Endpoint
 from rondel.gateway.models import Arm, Connection, GuardRule, ReleaseCall, Route, Snapshot, Target, VirtualKey
 from rondel.gateway.ports import PROVIDERS
-from rondel.gateway.rules import parse_address
+from rondel.gateway.rules import may_call, parse_address
 from rondel.guardrails.ports import GUARDRAILS, Guardrail
 from rondel.identity.rules import key_hash
 
@@ -45,14 +45,15 @@ class Plan:
         *,
         secrets: Path,
         clock: Callable[[], float],
+        meters: Meters,
         before: "Plan | None" = None,
-        spent: Mapping[str, Spent] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.version = snapshot.version
         self.problems: list[str] = []
         self._pepper = bytes.fromhex(snapshot.hash_key)
         self._keys = {key.hash: key for key in snapshot.keys}
+        self._rotated = {key.old_hash: _until_old(key) for key in snapshot.keys if key.old_hash}
         self._routes = {(route.project_id, route.environment, route.name): route for route in snapshot.routes}
         self._releases = {release.id: release for release in snapshot.releases}
         self._plain: dict[tuple[str, str], Found] = {}
@@ -64,7 +65,7 @@ class Plan:
         self._guards: dict[str, tuple[Guard, ...]] = {}
         rules = {rule for owner in (*snapshot.routes, *snapshot.releases) for rule in map(_Rule, owner.guardrails)}
         self._checks = {rule: self._check(rule.rule) for rule in rules}
-        self.meters = self._meter(before, clock(), spent or {})
+        self.meters = meters.build(snapshot)
 
     def key(self, text: str, now_ns: int) -> VirtualKey:
         """The key whose secret this is.
@@ -72,7 +73,14 @@ class Plan:
         Raises:
             Unauthorized: there is none, or it has expired.
         """
-        key = self._keys.get(key_hash(text, self._pepper)) if text else None
+        known = key_hash(text, self._pepper) if text else ""
+        key = self._keys.get(known)
+        if key is None:
+            key = self._rotated.get(known)
+            if key is not None and key.old_until_ns <= now_ns:
+                raise Unauthorized(
+                    "The key was given a new secret, and the time of this one is over: take the new one."
+                )
         if key is None:
             raise Unauthorized("This needs a key that is known: send 'Authorization: Bearer sk-rondel-…'.")
         if key.expires_at_ns is not None and key.expires_at_ns <= now_ns:
@@ -88,10 +96,10 @@ class Plan:
         """
         route = self._routes.get((key.project_id, key.environment, name))
         if route is not None:
-            if key.routes and name not in key.routes:
-                raise Forbidden(f"The key may not call route {name!r}: it is for {', '.join(key.routes)}.")
+            if not _may_call(key, name, is_route=True):
+                raise Forbidden(f"The key may not call route {name!r}: it is for {_allowed(key)}.")
             return Found(route, None)
-        if not key.routes:
+        if _may_call(key, name, is_route=False):
             release = self._releases.get(name)
             is_theirs = release is not None and key.calls_releases and release.project_id == key.project_id
             found = self._plain.get((key.id, name)) or self._single(key, name, release if is_theirs else None)
@@ -104,13 +112,13 @@ class Plan:
         return sorted(
             name
             for project, environment, name in self._routes
-            if (project, environment) == (key.project_id, key.environment) and (not key.routes or name in key.routes)
+            if (project, environment) == (key.project_id, key.environment) and _may_call(key, name, is_route=True)
         )
 
     def _near(self, key: VirtualKey, name: str) -> str:
         """What `key` may call that is called like `name`: routes, `local/NAME`, `connection/model`."""
-        if key.routes:
-            return did_you_mean(name, self.route_names(key))
+        if key.routes or key.team_routes or key.models or key.team_models:
+            return did_you_mean(name, [*self.route_names(key), *key.models, *key.team_models])
         place = f"plain:{key.project_id}:{key.environment}:"
         plain = {release_id.removeprefix(place) for release_id in self._releases if release_id.startswith(place)}
         known = {*self.route_names(key), *plain}
@@ -196,19 +204,24 @@ class Plan:
         self.problems.append(f"Guardrail {rule.check!r}: {reason}")
         return reason
 
-    def _meter(self, before: "Plan | None", now: float, spent: Mapping[str, Spent]) -> dict[str, Meter]:
-        meters: dict[str, Meter] = {}
-        for key in self.snapshot.keys:
-            meter = before.meters.get(key.id) if before else None
-            if meter is None:
-                known = spent.get(key.id)
-                is_counted = known is not None and known.window == key.limits.window_started
-                nano = known.nano if known is not None and is_counted else 0
-                meter = Meter(key.limits, self.snapshot.workers, now, spent=nano)
-            else:
-                meter.change(key.limits, self.snapshot.workers, now)
-            meters[key.id] = meter
-        return meters
+
+def _may_call(key: VirtualKey, name: str, *, is_route: bool) -> bool:
+    """Whether both the key's lists and its team's let it."""
+    if not may_call(name, is_route=is_route, routes=key.team_routes, models=key.team_models):
+        return False
+    return may_call(name, is_route=is_route, routes=key.routes, models=key.models)
+
+
+def _allowed(key: VirtualKey) -> str:
+    own, team = (*key.routes, *key.models), (*key.team_routes, *key.team_models)
+    told = [", ".join(own)] if own else []
+    return " and ".join([*told, f"what its team may call, {', '.join(team)}"] if team else told)
+
+
+def _until_old(key: VirtualKey) -> VirtualKey:
+    """The key for who still has its old secret: it ends with that."""
+    ends = key.old_until_ns if key.expires_at_ns is None else min(key.old_until_ns, key.expires_at_ns)
+    return replace(key, expires_at_ns=ends)
 
 
 class _Rule:

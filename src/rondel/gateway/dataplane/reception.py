@@ -8,10 +8,11 @@ from rondel.gateway.costing import estimate, load_of
 from rondel.gateway.dataplane.asking import Asked, Entry, bearer, enter, named_headers, read
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
 from rondel.gateway.dataplane.forward import is_internal
-from rondel.gateway.dataplane.limits import NOTHING, Limited
+from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Starved
 from rondel.gateway.dataplane.ports import Handler, Reply
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
 from rondel.gateway.dataplane.request import Request
+from rondel.gateway.dataplane.waiting import LEASE_WAIT_S, Waiting
 from rondel.gateway.dataplane.ways import Taken
 from rondel.gateway.dataplane.wire import Answer, error_answer
 from rondel.gateway.dataplane.worker import Worker
@@ -65,17 +66,42 @@ class Reception:
             request_id, span_id = worker.series.new(now_ns), chance(8).hex()
             asked = Asked(entry, operation, body, now_ns, now, request_id, parent.trace_id, span_id, parent.flags)
         try:
-            if (ways := worker.ways) is None:
-                raise Unavailable(_NO_SNAPSHOT)
-            way = read(asked, ways)
-            taken = way.take(asked.unit.value, asked.request_id)
-            head = asked.head
-            load, price = load_of(body), taken.lane.price
-            guess = estimate(load, head.max_tokens, price, choices=head.choices, service=head.service_tier)
-            ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, now)
+            return self._take(reply, asked)
+        except Starved as error:
+            waiting = Waiting(now + LEASE_WAIT_S)
+            error.then(lambda: self._again(reply, asked, waiting))
+            return waiting
         except RondelError as error:
             self._refuse(reply, asked, error)
             return None
+
+    def _again(self, reply: Reply, asked: Asked, waiting: Waiting) -> None:
+        """A lease has come, or should have: admit once more, until it has been too long."""
+        if waiting.is_gone:
+            return
+        try:
+            waiting.hand_over(self._take(reply, asked))
+        except RondelError as error:
+            if isinstance(error, Starved) and self.worker.now() < waiting.until:
+                error.then(lambda: self._again(reply, asked, waiting))
+            else:
+                self._refuse(reply, asked, error)
+
+    def _take(self, reply: Reply, asked: Asked) -> Exchange:
+        """Take what a request may need of its limits, and let it go on.
+
+        Raises:
+            Starved: its limits are being looked up.
+            RondelError: it may not.
+        """
+        worker = self.worker
+        if (ways := worker.ways) is None:
+            raise Unavailable(_NO_SNAPSHOT)
+        way = read(asked, ways)
+        taken = way.take(asked.unit.value, asked.request_id)
+        head, price = asked.head, taken.lane.price
+        guess = estimate(load_of(asked.body), head.max_tokens, price, choices=head.choices, service=head.service_tier)
+        ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, worker.now())
         pair_id = asked.request_id if taken.shadows else ""
         exchange = Exchange(worker, asked, way, taken.lane, ticket, reply, pair_id)
         # Not at once: what came in one turn of the loop goes on together, with fewer writes and fewer looks for events.
@@ -95,7 +121,7 @@ class Reception:
         """Send the shadows their copies, as far as there is room."""
         room = SHADOW_LIMIT - sum(isinstance(one, Exchange) and one.is_shadow for one in self.worker.exchanges)
         for lane in taken.shadows[: max(room, 0)]:
-            Exchange(self.worker, live.asked, live.way, lane, NOTHING, Nobody(), live.request_id).start()
+            Exchange(self.worker, live.asked, live.way, lane, NO_TICKET, Nobody(), live.request_id).start()
         self._shadows_shed += max(len(taken.shadows) - max(room, 0), 0)
 
     def _refuse(self, reply: Reply, asked: Asked, error: RondelError) -> None:

@@ -4,10 +4,11 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from rondel.gateway.costing import BYTES_PER_TOKEN, cost_nano
+from rondel.gateway.costing import BYTES_PER_TOKEN, charge_nano, cost_nano, service_of
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.folding import EMPTY, Folded
 from rondel.gateway.dataplane.intake import Outcome
+from rondel.gateway.dataplane.limits import Ticket
 from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.models import Capture, Fields
@@ -50,6 +51,7 @@ class Told(Protocol):
     span_id: str
     pair_id: str
     is_shadow: bool
+    ticket: Ticket
     is_stream: bool
     changed: Fields | None
     sent_body: bytes
@@ -71,6 +73,9 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         release, release_id, model, price = candidate.release, candidate.told, target.model, target.price
         provider = candidate.endpoint.connection.provider
         tokens = None if outcome is None else _tokens(told, candidate, folded)
+    service = service_of(folded.service, head.service_tier)
+    cost = cost_nano(price, tokens, service)
+    guessed = charge_nano(price, tokens, service) if tokens is not None and tokens.estimated else None
     at = asked.began_ns - int(asked.began * 1e9)  # what the monotonic clock's zero was by the wall's
     kept = _NO_PAYLOADS
     if route.capture is not Capture.NONE:
@@ -110,7 +115,7 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         tuple([_attempt(each, at) for each in tried]),
         folded.usage,
         tokens,
-        cost_nano(price, tokens),
+        cost,
         price.version if price else "",
         asked.session,
         asked.user,
@@ -128,6 +133,8 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         kept.sent,
         kept.answer,
         worker.number,
+        service,
+        _charged(told, result, tokens, cost, guessed),
     )
 
 
@@ -203,6 +210,19 @@ def _attempt(tried: Tried, at: int) -> Attempt:
         tried.status,
         tried.error,
     )
+
+
+def _charged(
+    told: Told, result: Result, tokens: TokenCounts | None, nano: int | None, guessed: int | None
+) -> int | None:
+    """What budgets are charged: nothing for a failure without an answer, what was reserved for an answer without
+    tokens, and `guessed` where tokens were.
+    """
+    if told.is_shadow:
+        return None
+    if tokens is None:
+        return 0 if result.status >= 300 else told.ticket.nano
+    return guessed if tokens.estimated else nano
 
 
 def _tokens(told: Told, candidate: Candidate, folded: Folded) -> TokenCounts | None:

@@ -9,8 +9,8 @@ from typing import Protocol
 from rondel.clock import Clock
 from rondel.gateway.dataplane.breaking import RetryBudget
 from rondel.gateway.dataplane.heads import Heads
+from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.plan import Plan
-from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.ways import Ways
 from rondel.gateway.models import Snapshot
@@ -46,13 +46,14 @@ class Worker:
         clock: Clock,
         ids: Ids,
         spool: Spool,
-        spending: Spending,
+        meters: Meters,
         server_socket: Path,
         secrets: Path,
         body_limit: int,
     ) -> None:
         self.number, self.loop, self.ids, self.spool = number, loop, ids, spool
         self.series = Series("req")
+        self._meters = meters
         self.now: Callable[[], float] = clock.monotonic
         self.now_ns: Callable[[], int] = clock.now_ns
         self.server_socket, self.body_limit = server_socket, body_limit
@@ -63,7 +64,6 @@ class Worker:
         self.retries = RetryBudget()
         self.is_draining = False
         self.is_empty = asyncio.Event()
-        self._spending, self._spent = spending, spending.load()
         self._secrets = secrets
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -86,7 +86,7 @@ class Worker:
         if (plan := self.plan) is not None:
             for endpoint in plan.endpoints().values():
                 endpoint.trim()
-            self._spending.keep(plan.meters, now)
+        self._meters.keep(now)
         self._sweeping = self.loop.call_later(SWEEP_S, self.sweep)
 
     def drain(self) -> None:
@@ -106,11 +106,10 @@ class Worker:
         if self._sweeping is not None:
             self._sweeping.cancel()
         self.spool.close()
-        if (plan := self.plan) is not None:
-            self._spending.close(plan.meters)
+        self._meters.close()
 
     def apply(self, snapshot: Snapshot) -> list[str]:
         """Go on with another snapshot: requests under way end with the old one. Returns what does not work in it."""
-        plan = Plan(snapshot, secrets=self._secrets, clock=self.now, before=self.plan, spent=self._spent)
+        plan = Plan(snapshot, secrets=self._secrets, clock=self.now, meters=self._meters, before=self.plan)
         self.ways, self.heads = Ways(plan), Heads()
         return plan.problems

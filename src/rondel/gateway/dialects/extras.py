@@ -4,6 +4,7 @@ Strict servers refuse a request for a field that they do not know, so each is to
 """
 
 import hashlib
+from contextlib import suppress
 
 import msgspec
 
@@ -18,6 +19,7 @@ THOUGHTS = "reasoning_content"
 """What the model thought before a message, as text."""
 DETAILS = "reasoning_details"
 """Thoughts with what signs them, as OpenRouter tells them: https://openrouter.ai/docs/use-cases/reasoning-tokens"""
+REASONING = frozenset({THOUGHTS, DETAILS})
 IMAGES = "images"
 """Pictures that the model made, on its messages."""
 ASIDE = "rondel_aside"
@@ -34,11 +36,14 @@ _NESTED = ("content", "tool_calls")
 
 
 def without(fields: Fields, names: frozenset[str]) -> Fields:
-    """The fields without what is named so: of the request, its messages, their parts and calls, and its tools."""
+    """The fields without what is named so: of the request, its messages, their parts and calls, and its tools. What
+    are no messages is left for the server to refuse.
+    """
     left = {name: value for name, value in fields.items() if name not in names}
     for name in _INSIDE:
         if name in left and _holds(left[name], names):
-            left[name] = raw([_cleaned(item, names) for item in _list.decode(left[name])])
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                left[name] = raw([_cleaned(item, names) for item in _list.decode(left[name])])
     return left
 
 

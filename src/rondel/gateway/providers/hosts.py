@@ -6,7 +6,7 @@ dialect; a connection to one that does may say so with the option `operations`.
 
 from dataclasses import dataclass
 
-from rondel.gateway.dialects.extras import CACHE, DETAILS, THOUGHTS
+from rondel.gateway.dialects.extras import CACHE, DETAILS, REASONING, THOUGHTS
 from rondel.gateway.models import Operation
 from rondel.gateway.ports import Capability
 from rondel.gateway.providers.openai import WITH_RESPONSES, OpenAICompatible
@@ -37,6 +37,7 @@ class Groq(OpenAICompatible):
     base_url: str = "https://api.groq.com/openai/v1"
     limit_field: str = "max_completion_tokens"
     operations: frozenset[Operation] = WITH_RESPONSES
+    refuses_inside: frozenset[str] = REASONING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class Mistral(OpenAICompatible):
     base_url: str = "https://api.mistral.ai/v1"
     capabilities: frozenset[Capability] = frozenset()
     refuses: frozenset[str] = frozenset({"stream_options", "store", "user", "safety_identifier"})
+    refuses_inside: frozenset[str] = REASONING
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,8 +38,9 @@ class OpenAICompatible:
     """Any OpenAI-compatible server. A host with its own facts is a subclass that sets defaults, and nothing else.
 
     `key_header` and `key_prefix` say how the key travels. `refuses` are fields that the server answers with an error
-    and that change nothing of what is asked for: they are left out. Requests that come from another dialect are told
-    only the `extras` that it takes, and their limit by the name `limit_field`.
+    and that change nothing of what is asked for: they are left out; `refuses_inside` are such fields of its messages.
+    Requests that come from another dialect are told only the `extras` that it takes, and their limit by the name
+    `limit_field`.
     Source: https://platform.openai.com/docs/api-reference
     """
 
@@ -51,6 +52,7 @@ class OpenAICompatible:
     extras: frozenset[str] = frozenset()
     limit_field: str = "max_tokens"
     refuses: frozenset[str] = frozenset()
+    refuses_inside: frozenset[str] = frozenset()
 
     def path(self, call: Call) -> str:
         """`/chat/completions` and its like."""
@@ -67,6 +69,8 @@ class OpenAICompatible:
         if call.original is not None and bytes(call.fields.get("model", b"")) == bytes(model):
             return call.original
         fields = self._told(call.fields) if call.is_translated else call.fields
+        if self.refuses_inside:
+            fields = without(fields, self.refuses_inside)
         left = {name: value for name, value in fields.items() if name not in self.refuses}
         return assemble({**left, "model": model})
 

@@ -5,7 +5,7 @@ intended and not reached is the one doubtful case: then what is stored already i
 An insert that failed in this process is repeated with the same token, since a database elsewhere may still complete it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
 
@@ -15,11 +15,11 @@ import structlog
 from rondel.clock import Clock
 from rondel.spend.ports import PriceBook, PriceBooks
 from rondel.storage.models import Scope
-from rondel.storage.ports import Rows
+from rondel.storage.ports import Rows, Tx
 from rondel.telemetry.intake import Intake
 from rondel.telemetry.models import Span
 from rondel.telemetry.positions import Positions, SpoolPosition
-from rondel.telemetry.records import Frame, decode
+from rondel.telemetry.records import Frame, GatewayRecord, decode
 from rondel.telemetry.spool import segments
 from rondel.telemetry.spool.mapping import spans_of
 
@@ -27,6 +27,9 @@ BATCH = 1000
 """Records stored at once."""
 STILL_S = 10.0
 """Seconds since the last write after which a drained segment without a writer is deleted."""
+
+Charging = Callable[[Tx, Sequence[GatewayRecord]], None]
+"""Told of the records that are stored, in the transaction that says so: each of them once."""
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +47,7 @@ class Drain:
         prices: PriceBooks,
         clock: Clock,
         batch: int = BATCH,
+        charge: Charging | None = None,
     ) -> None:
         self._folder = folder
         self._rows = rows
@@ -52,6 +56,7 @@ class Drain:
         self._prices = prices
         self._clock = clock
         self._batch = batch
+        self._charge = charge
         self._turn = RLock()
         self._known: dict[str, SpoolPosition] | None = None
         self._tried: set[str] = set()
@@ -86,7 +91,8 @@ class Drain:
         end = frames[-1].end
         token = f"{segment.name}:{position.stored}-{end}"
         books: dict[Scope, PriceBook] = {}
-        spans = [pair for frame in frames for pair in self._spans(segment, frame, books)]
+        records = [record for frame in frames if (record := self._record(segment, frame)) is not None]
+        spans = [pair for record in records for pair in self._spans(segment, record, books)]
         if position.intended > position.stored:
             missing = self._intake.missing(spans)
             is_untouched = len(missing) == len(spans)
@@ -96,25 +102,42 @@ class Drain:
             self._tried.add(token)
             self._intake.add(spans, token=token)
         self._tried.discard(token)
-        self._move(segment, SpoolPosition(end, max(end, position.intended)), known)
+        self._move(segment, SpoolPosition(end, max(end, position.intended)), known, records)
 
-    def _spans(self, segment: Path, frame: Frame, books: dict[Scope, PriceBook]) -> list[tuple[Scope, Span]]:
-        """The spans of a frame; one that cannot be read is left out with a line in the log, for it must not stop the
+    def _record(self, segment: Path, frame: Frame) -> GatewayRecord | None:
+        """The record of a frame; one that cannot be read is left out with a line in the log, for it must not stop the
         rest.
         """
         try:
-            record = decode(frame.payload)
+            return decode(frame.payload)
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
+            _log.error("record skipped", segment=segment.name, end=frame.end, reason=f"{type(error).__name__}: {error}")
+            return None
+
+    def _spans(self, segment: Path, record: GatewayRecord, books: dict[Scope, PriceBook]) -> list[tuple[Scope, Span]]:
+        """The spans of a record; none when it says what cannot be."""
+        try:
             scope = Scope(record.project_id, record.environment)
             if scope not in books:
                 with self._rows.reading() as tx:
                     books[scope] = self._prices.of(tx, scope)
             return [(scope, span) for span in spans_of(record, books[scope])]
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
-            _log.error("record skipped", segment=segment.name, end=frame.end, reason=f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            _log.error("record skipped", segment=segment.name, request_id=record.request_id, reason=reason)
             return []
 
-    def _move(self, segment: Path, position: SpoolPosition, known: dict[str, SpoolPosition]) -> None:
+    def _move(
+        self,
+        segment: Path,
+        position: SpoolPosition,
+        known: dict[str, SpoolPosition],
+        stored: Sequence[GatewayRecord] = (),
+    ) -> None:
+        """Write down a position; what was stored up to it is charged in the same transaction, and so just once."""
         with self._rows.transaction() as tx:
+            if stored and self._charge is not None:
+                self._charge(tx, stored)
             self._positions.move(tx, segment.name, position)
         known[segment.name] = position
 
