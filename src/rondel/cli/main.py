@@ -22,6 +22,7 @@ GROUPS = {
     "engine": ("serving", "Local engines: deployments and their health."),
     "release": ("releases", "Releases: gate, approve, canary, promote, roll back."),
     "gateway": ("gateway", "Routes, connections and keys of the gateway."),
+    "secret": ("gateway.secrets", "Secrets of connections, kept encrypted: set, list, remove."),
     "monitor": ("monitoring", "Monitors and alerts."),
     "key": ("identity", "Keys and people: issue, list, revoke."),
     "audit": ("audit", "The audit log: list, verify, export."),

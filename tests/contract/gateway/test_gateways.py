@@ -18,6 +18,9 @@ from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import KeyPolicy, PlainTarget, RouteGuard, RouteSettings
 from rondel.gateway.pages import problems
 from rondel.gateway.rules import internal_key
+from rondel.gateway.secrets.keys import Keys
+from rondel.gateway.secrets.service import Secrets
+from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
 from rondel.governance.service import Policies
@@ -88,7 +91,15 @@ def deployments(audit: Audit, ids: Ids, tmp_path: Path) -> Deployments:
 
 
 @pytest.fixture
-def gateways(audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, deployments: Deployments) -> Gateways:
+def secrets(audit: Audit, ids: Ids, tmp_path: Path) -> Secrets:
+    keys = Keys("", tmp_path / "keys" / "secrets.key", tmp_path / "data")
+    return Secrets(store=SecretStore(), connections=GatewayStore(), audit=audit, ids=ids, keys=keys)
+
+
+@pytest.fixture
+def gateways(
+    audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, deployments: Deployments, secrets: Secrets
+) -> Gateways:
     return Gateways(
         store=GatewayStore(),
         audit=audit,
@@ -97,6 +108,7 @@ def gateways(audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, de
         releases=releases,
         deployments=deployments,
         prices=OwnPrices({("openai", "gpt"): PRICE}),
+        secrets=secrets,
         workers=2,
     )
 

@@ -1,7 +1,5 @@
 """What a name in `model` stands for."""
 
-from pathlib import Path
-
 import pytest
 
 from rondel.errors import NotFound
@@ -27,7 +25,7 @@ def _plan() -> Plan:
             for name in ("openai", "local/smollm2")
         ),
     )
-    return Plan(snapshot, secrets=Path("nowhere"), clock=lambda: 0.0)
+    return Plan(snapshot, secrets={}, clock=lambda: 0.0)
 
 
 def _key(*routes: str) -> VirtualKey:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from rondel.gateway.dataplane.forward import Forward, is_internal
 from rondel.gateway.dataplane.limits import Limited, Reservation
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
+from rondel.gateway.dataplane.secrets import Known
 from rondel.gateway.dataplane.spending import Spending
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.wire import Answer, error_answer
@@ -47,14 +48,13 @@ class Worker:
         spool: Spool,
         spending: Spending,
         server_socket: Path,
-        secrets: Path,
         body_limit: int,
     ) -> None:
         self.number, self.loop, self.ids, self.spool = number, loop, ids, spool
         self._spending, self._spent = spending, spending.load()
         self.now: Callable[[], float] = clock.monotonic
         self.server_socket, self.body_limit = server_socket, body_limit
-        self._clock, self._secrets = clock, secrets
+        self._clock = clock
         self.plan: Plan | None = None
         self.callers: set[Caller] = set()
         self.exchanges: set[Exchange] = set()
@@ -107,9 +107,9 @@ class Worker:
         if self.plan is not None:
             self._spending.close(self.plan.meters)
 
-    def apply(self, snapshot: Snapshot) -> list[str]:
+    def apply(self, snapshot: Snapshot, secrets: Mapping[str, Known]) -> list[str]:
         """Go on with another snapshot: requests under way end with the old one. Returns what does not work in it."""
-        self.plan = Plan(snapshot, secrets=self._secrets, clock=self.now, before=self.plan, spent=self._spent)
+        self.plan = Plan(snapshot, secrets=secrets, clock=self.now, before=self.plan, spent=self._spent)
         return self.plan.problems
 
     # Requests
