@@ -128,7 +128,7 @@ class Gateways:
         if before is not None and before.secret != secret:
             self._secrets.leave(tx, scope, actor, name)
         if value is not None:
-            self._secrets.set(tx, scope, actor, name, value, origin)
+            self._secrets.set(tx, scope, actor, name, value, origin, owner=name)
         told = {"name": name, "provider": provider, "base_url": base_url, "has_secret": bool(secret)}
         self._audit.record(tx, scope, actor, "connection.save", connection.id, **told)
         self._announce(tx, scope, "connection", name)

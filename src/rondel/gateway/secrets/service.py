@@ -38,8 +38,12 @@ class Secrets:
     def __init__(self, *, store: SecretStore, connections: GatewayStore, audit: Audit, ids: Ids, keys: Keys) -> None:
         self._store, self._connections, self._audit, self._ids, self._keys = store, connections, audit, ids, keys
 
-    def set(self, tx: Tx, scope: Scope, actor: Actor, name: str, text: str, origin: str) -> SecretView:
+    def set(
+        self, tx: Tx, scope: Scope, actor: Actor, name: str, text: str, origin: str, *, owner: str = ""
+    ) -> SecretView:
         """Keep a secret that may be sent to `origin` and nowhere else; one that has the name is replaced.
+
+        `owner` is the connection that is being saved with it, and leads to `origin` already.
 
         Raises:
             Invalid: the name or the text cannot be one.
@@ -53,10 +57,11 @@ class Secrets:
             raise Invalid(f"A secret has 1 to {SECRET_LIMIT:,} characters; this one has {len(text):,}.")
         before = self._store.find(tx, scope, name)
         users = self._users(tx, scope, name)
-        if before is not None and before.origin != origin and users:
+        others = [user for user in users if user != owner]
+        if before is not None and before.origin != origin and others:
             raise Conflict(
-                f"Secret {name!r} is for {before.origin}, where {_listed(users)} send it: "
-                f"change their base URL first, or give the secret for {origin} another name."
+                f"Secret {name!r} is for {before.origin} and in use by {_listed(others)}: "
+                f"give them another one first, or keep the one for {origin} under another name."
             )
         key = self._keys.made(self._ids)[0]
         sealed = self._sealed(scope, name, text, origin, key)
