@@ -54,10 +54,11 @@ class SecretSource(Protocol):
 
 @dataclass
 class KeptSecrets:
-    """Texts in memory by name, for tests; `is_down` makes every reading fail."""
+    """Texts in memory by name, for tests; `is_down` makes every reading fail, `lost` those of some names."""
 
     texts: dict[str, Secret] = field(default_factory=dict[str, Secret])
     is_down: bool = False
+    lost: set[str] = field(default_factory=set[str])
     renewed_every_s: float | None = 60.0
     reads: list[Asked] = field(default_factory=list[Asked])
 
@@ -69,7 +70,7 @@ class KeptSecrets:
     def read(self, asked: Asked, means: Means) -> Secret:
         """The text as it is now."""
         self.reads.append(asked)
-        if self.is_down or asked.reference.name not in self.texts:
+        if self.is_down or asked.reference.name in self.lost or asked.reference.name not in self.texts:
             raise Unavailable(f"{asked.reference.name!r} cannot be read.")
         return self.texts[asked.reference.name]
 

@@ -40,7 +40,7 @@ def written(reference: Reference) -> str:
 
 def bound_to(project_id: str, environment: str, name: str, origin: str) -> bytes:
     """What a sealed secret belongs to, as associated data: it opens nowhere else."""
-    return b"\0".join(part.encode() for part in ("rondel secret 1", project_id, environment, name, origin))
+    return b"\0".join(part.encode() for part in ("secret of rondel, 1", project_id, environment, name, origin))
 
 
 def field_of(text: str, reference: Reference) -> str:

@@ -7,6 +7,7 @@ Source: https://learn.microsoft.com/python/api/overview/azure/keyvault-secrets-r
 https://learn.microsoft.com/azure/ai-foundry/openai/how-to/managed-identity
 """
 
+import logging
 import re
 import threading
 from dataclasses import dataclass, field
@@ -22,24 +23,27 @@ from rondel.gateway.secrets.models import Asked, Reference, Secret
 from rondel.gateway.secrets.ports import Means
 from rondel.gateway.secrets.rules import field_of, written
 
-_NAME = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?/[A-Za-z0-9-]+(?:/[0-9a-f]{32})?")
+_CLOUDS = (".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net")
+"""The endings of a vault's host in Azure's clouds; a name alone is one of the first."""
+_NAME = re.compile(r"[A-Za-z0-9.-]+/[A-Za-z0-9-]+(?:/[0-9a-f]{32})?")
 _SCOPE = "https://cognitiveservices.azure.com/.default"
 _SECOND_NS = 1_000_000_000
+
+logging.getLogger("azure.identity").setLevel(logging.CRITICAL)  # what it warns of is raised too, and told in a sentence
 
 
 @dataclass(frozen=True)
 class KeyVault:
-    """A version of a secret, by default the newest. `hosts` are the endings that a vault's whole host may have."""
+    """A version of a secret, by default the newest."""
 
     renewed_every_s: float | None = 300.0
-    hosts: tuple[str, ...] = (".vault.azure.net", ".vault.azure.cn", ".vault.usgovcloudapi.net")
     _clients: dict[str, SecretClient] = field(default_factory=dict[str, SecretClient], repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def check(self, name: str, field: str) -> None:  # noqa: ARG002  any field may be one
         """A vault and a name."""
         host = name.partition("/")[0]
-        if not _NAME.fullmatch(name) or ("." in host and not host.endswith(self.hosts)):
+        if not _NAME.fullmatch(name) or ("." in host and not host.endswith(_CLOUDS)):
             raise Invalid("A secret azure:VAULT/NAME[/VERSION] takes the name of a key vault and of a secret in it.")
 
     def read(self, asked: Asked, means: Means) -> Secret:  # noqa: ARG002  the library finds its means itself
@@ -48,14 +52,14 @@ class KeyVault:
         vault, name, *version = asked.reference.name.split("/")
         try:
             value = self._client(vault).get_secret(name, version[0] if version else None).value
-        except HttpResponseError as error:
-            raise Unavailable(f"Azure Key Vault answers {error.status_code or 'nothing'} for {told!r}.") from error
         except AzureError as error:
+            if isinstance(error, HttpResponseError) and error.status_code is not None:
+                raise Unavailable(f"Azure Key Vault answers {error.status_code} for {told!r}.") from error
             raise Unavailable(f"Azure cannot be asked for {told!r}: {type(error).__name__}.") from error
         return Secret(field_of(value or "", asked.reference))
 
     def _client(self, vault: str) -> SecretClient:
-        host = vault if "." in vault or ":" in vault else f"{vault}{self.hosts[0]}"
+        host = vault if "." in vault else f"{vault}{_CLOUDS[0]}"
         with self._lock:
             if host not in self._clients:
                 self._clients[host] = SecretClient(
@@ -79,9 +83,6 @@ class Token:
     """Tokens for `#SCOPE`, by default that of Azure OpenAI; renewed before they end."""
 
     renewed_every_s: float | None = None
-    authority: str | None = None
-    checks_authority: bool = True
-    """Whether an authority that is not Microsoft's own is asked for at Microsoft's."""
 
     def check(self, name: str, field: str) -> None:
         """`default`, or another reference."""
@@ -111,10 +112,4 @@ class Token:
         except msgspec.DecodeError as error:
             told = f"its secret {kind}:{name} is no JSON object with tenant_id, client_id and client_secret."
             raise Unavailable(told) from error
-        return ClientSecretCredential(
-            account.tenant_id,
-            account.client_id,
-            account.client_secret,
-            authority=self.authority,
-            disable_instance_discovery=not self.checks_authority,
-        )
+        return ClientSecretCredential(account.tenant_id, account.client_id, account.client_secret)

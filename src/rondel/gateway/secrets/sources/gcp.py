@@ -29,6 +29,7 @@ from rondel.gateway.secrets.ports import Means
 from rondel.gateway.secrets.rules import field_of, written
 
 _NAME = re.compile(r"[a-z0-9:.-]+/[A-Za-z0-9_-]+(?:/(?:[0-9]+|latest|[A-Za-z][A-Za-z0-9_-]*))?")
+_API = "https://secretmanager.googleapis.com/v1"
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _TIMEOUT_S = 5
 
@@ -46,7 +47,6 @@ class SecretManager:
     """A version of a secret, by default the latest."""
 
     renewed_every_s: float | None = 300.0
-    endpoint: str = "https://secretmanager.googleapis.com"
     _sessions: dict[str, AuthorizedSession] = field(
         default_factory=dict[str, AuthorizedSession], repr=False, compare=False
     )
@@ -63,7 +63,7 @@ class SecretManager:
         project, name, *version = asked.reference.name.split("/")
         path = f"projects/{project}/secrets/{name}/versions/{version[0] if version else 'latest'}"
         try:
-            answer = self._session().get(f"{self.endpoint}/v1/{path}:access", timeout=_TIMEOUT_S)
+            answer = self._session().get(f"{_API}/{path}:access", timeout=_TIMEOUT_S)
         except (GoogleAuthError, requests.RequestException) as error:
             raise Unavailable(f"Google cannot be asked for {told!r}: {type(error).__name__}.") from error
         if answer.status_code != 200:
