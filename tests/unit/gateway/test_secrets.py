@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -323,6 +324,33 @@ def test_a_token_is_renewed_before_it_ends_and_not_used_after() -> None:
         ended = knowing.secrets.known()["con_0"]
         assert not ended.text
         assert ended.problem == "its secret 'vault:kv/t' has expired. 'kv/t' cannot be read."
+
+    asyncio.run(run())
+
+
+def test_a_source_that_hangs_keeps_the_others_waiting_not_at_all() -> None:
+    free = threading.Event()
+
+    class Hanging(KeptSecrets):
+        def read(self, asked: Asked, means: Means) -> Secret:
+            if asked.reference.kind == "vault":
+                free.wait(5)
+            return super().read(asked, means)
+
+    async def run() -> None:
+        knowing = Knowing(Hanging({"a/1": Secret("1"), "a/2": Secret("2"), "a/3": Secret("3"), "A_KEY": Secret("4")}))
+        try:
+            snapshot = _snapshot("vault:a/1", "vault:a/2", "vault:a/3", "env:A_KEY")
+            waiting = asyncio.create_task(knowing.secrets.want(snapshot))
+            await _until(lambda: knowing.secrets.known().get("con_3") == Known("4"))
+            known = knowing.secrets.known()
+            assert known["con_3"] == Known("4")
+            assert known["con_0"].problem == "its secret is not read yet."
+            assert not waiting.done()
+        finally:
+            free.set()
+        await waiting
+        assert [one.text for one in knowing.secrets.known().values()] == ["1", "2", "3", "4"]
 
     asyncio.run(run())
 

@@ -24,7 +24,8 @@ PATIENCE_S = 0.5
 FIRST_PATIENCE_S = 3.0
 """The same for the first snapshot, before the worker listens."""
 TICK_S = 0.5
-THREADS = 4
+THREADS = 2
+"""For each kind of place: one that hangs keeps none of the others waiting."""
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ class Secrets:
 
     def __init__(self, reading: Reading, clock: Clock) -> None:
         self._reading, self._clock = reading, clock
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="secrets")
+        self._pools: dict[str, ThreadPoolExecutor] = {}
         self._kinds = [kind.name for kind in SECRETS.list()]
         self._wanted: dict[str, Asked | Known] = {}
         self._kept: dict[Asked, _Kept] = {}
@@ -110,7 +111,8 @@ class Secrets:
 
     def close(self) -> None:
         """Read no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _known(self) -> Mapping[str, Known]:
         now_ns = self._clock.now_ns()
@@ -139,9 +141,10 @@ class Secrets:
 
     async def _read(self, asked: Asked, kept: _Kept) -> None:
         sealed = self._sealed
-        reading = asyncio.get_running_loop().run_in_executor(self._pool, self._reading.read, asked, sealed)
         try:
-            secret = await reading
+            secret = await asyncio.get_running_loop().run_in_executor(
+                self._pool(asked.reference.kind), self._reading.read, asked, sealed
+            )
         except RondelError as error:
             self._failed(asked, kept, error.message)
         except Exception as error:  # noqa: BLE001  somebody else's code; told by its kind, as its words may hold the secret
@@ -158,6 +161,10 @@ class Secrets:
         kept.reading = None
         if sealed is not self._sealed:
             kept.due = self._clock.monotonic()
+
+    def _pool(self, kind: str) -> ThreadPoolExecutor:
+        pool = self._pools.get(kind)
+        return pool or self._pools.setdefault(kind, ThreadPoolExecutor(THREADS, thread_name_prefix=f"secrets-{kind}"))
 
     def _failed(self, asked: Asked, kept: _Kept, reason: str) -> None:
         if not kept.failures and kept.secret is not None:

@@ -13,6 +13,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import google.auth
 import msgspec
@@ -100,7 +101,7 @@ class Token:
         told = written(asked.reference)
         credentials = self._credentials(asked, means)
         try:
-            credentials.refresh(Request())
+            credentials.refresh(partial(Request(), timeout=_TIMEOUT_S))
         except GoogleAuthError as error:
             raise Unavailable(f"Google gives no token for {told!r}: {type(error).__name__}.") from error
         ends: datetime | None = credentials.expiry  # without a zone, in UTC
