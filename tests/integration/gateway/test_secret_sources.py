@@ -226,12 +226,11 @@ def test_what_aws_does_not_give_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
     assert "ProxyConnectionError" in _why("aws:teams/openai")
 
 
-def test_credentials_of_aws_are_told_as_a_credential_process_tells_them(aws: Internet, tmp_path: Path) -> None:
-    told = json.loads(_read("aws-credentials:default").text)
-    assert told == {"Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "wJalrXUtnFEMI"}
+def test_credentials_of_aws_are_what_this_machine_signs_with(aws: Internet, tmp_path: Path) -> None:
+    assert _read("aws-credentials:default") == Secret("AKIDEXAMPLE:wJalrXUtnFEMI")
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "credentials").write_text("[team]\naws_access_key_id = AKIDTEAM\naws_secret_access_key = s\n")
-    assert json.loads(_read("aws-credentials:team").text)["AccessKeyId"] == "AKIDTEAM"
+    assert _read("aws-credentials:team") == Secret("AKIDTEAM:s")
     assert "ProfileNotFound" in _why("aws-credentials:nobody")
     assert aws.seen == []
 
@@ -249,10 +248,7 @@ def test_credentials_of_a_role_tell_their_end(aws: Internet, monkeypatch: pytest
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{aws.url}/role")
-    secret = _read("aws-credentials:default")
-    assert secret.expires_ns == to_ns(ends)
-    told = json.loads(secret.text)
-    assert (told["AccessKeyId"], told["SessionToken"], told["Expiration"]) == ("ASIAROLE", "session", ends.isoformat())
+    assert _read("aws-credentials:default") == Secret("ASIAROLE:s:session", to_ns(ends))
 
 
 # Google

@@ -34,6 +34,7 @@ def _rondel(stack: RealStack, *arguments: str, typed: str = "") -> str:
         [sys.executable, "-m", "rondel.cli.main", *arguments],
         input=typed,
         capture_output=True,
+        check=False,
         text=True,
         timeout=60,
         env={**os.environ, "RONDEL_URL": stack.url, "RONDEL_KEY": stack.admin_key},
@@ -83,17 +84,14 @@ def test_a_secret_goes_from_the_command_line_to_its_host_and_lies_open_nowhere(
 
 
 def test_doctor_shows_no_key(stack: RealStack, tmp_path: Path) -> None:
+    given = {"RONDEL_DATA": str(stack.folder.root), "RONDEL_SECRETS_KEY": "c2VjcmV0", "RONDEL_SECRET": "s" * 32}
     done = subprocess.run(
         [sys.executable, "-m", "rondel.cli.main", "doctor", "--json"],
         capture_output=True,
+        check=False,
         text=True,
         timeout=60,
-        env={
-            **os.environ,
-            "RONDEL_DATA": str(stack.folder.root),
-            "RONDEL_SECRETS_KEY": "c2VjcmV0",
-            "RONDEL_SECRET": "s" * 32,
-        },
+        env={**os.environ, **given},
         cwd=tmp_path,
     )
     told = json.loads(done.stdout)

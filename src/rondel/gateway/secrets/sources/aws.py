@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import boto3
-import msgspec
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -66,10 +65,8 @@ class SecretsManager:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Credentials as a `credential_process` tells them, renewed before they expire; `default` is AWS's own chain.
-
-    Source of the form: https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
-    """
+    """`ACCESS_KEY:SECRET[:SESSION_TOKEN]`, as a provider that signs its requests takes it; those of a role are renewed
+    before they expire."""
 
     renewed_every_s: float | None = 60.0
     _sessions: dict[str, boto3.session.Session] = field(
@@ -83,7 +80,7 @@ class Credentials:
             raise Invalid("A secret aws-credentials:PROFILE takes 'default' or a profile of the shared AWS files.")
 
     def read(self, asked: Asked, means: Means) -> Secret:  # noqa: ARG002  the SDK finds its means itself
-        """A JSON object with AccessKeyId, SecretAccessKey and, for a role, SessionToken and Expiration."""
+        """What signs now; of a role with its end."""
         name = asked.reference.name
         try:
             found = self._session(name).get_credentials()
@@ -92,13 +89,9 @@ class Credentials:
             raise Unavailable(f"AWS gives no credentials for profile {name!r}: {type(error).__name__}.") from error
         if found is None or frozen is None:
             raise Unavailable(f"AWS's own chain finds no credentials for profile {name!r} on this machine.")
-        told = {"Version": 1, "AccessKeyId": frozen.access_key, "SecretAccessKey": frozen.secret_key}
-        if frozen.token:
-            told["SessionToken"] = frozen.token
         ends: datetime | None = getattr(found, "_expiry_time", None)  # botocore keeps it where it alone looks
-        if ends is not None:
-            told["Expiration"] = ends.isoformat()
-        return Secret(msgspec.json.encode(told).decode(), to_ns(ends) if ends is not None else None)
+        text = ":".join(filter(None, (frozen.access_key, frozen.secret_key, frozen.token)))
+        return Secret(text, to_ns(ends) if ends is not None else None)
 
     def _session(self, name: str) -> boto3.session.Session:
         with self._lock:
