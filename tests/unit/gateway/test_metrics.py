@@ -4,16 +4,19 @@ import math
 import timeit
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rondel.gateway.board import Board
 from rondel.gateway.dataplane.breaking import Breaker
-from rondel.gateway.dataplane.metrics import FAMILIES, LIMIT, OTHER, Metrics, resting
+from rondel.gateway.dataplane.metrics import FAMILIES, LIMIT, OTHER, Metrics, State, figures_of, reported, resting
 from rondel.gateway.exposition import Family, Figures, Kind, Number, Spread, exposition
 from rondel.gateway.models import Connection, Operation
+from rondel.telemetry.records import TokenCounts
 
 parser: Any = pytest.importorskip("prometheus_client.parser")
 gen_ai_metrics: Any = import_module("opentelemetry.semconv._incubating.metrics.gen_ai_metrics")
@@ -233,6 +236,29 @@ def test_a_model_that_rests_is_told() -> None:
     body = exposition([Figures("p", 0, FAMILIES, tuple(resting([endpoint], 5.0)))])
     samples = _read(body)["rondel_gateway_target_resting"]
     assert {has["gen_ai_request_model"]: value for _, has, value in samples} == {"gpt": 1, "other": 0}
+
+
+def test_only_what_a_provider_reported_is_token_usage() -> None:
+    counts = TokenCounts(input_uncached=10, cache_read=5, cache_write=2, output_text=7, reasoning=3)
+    assert reported(counts) == (17, 10)
+    assert reported(None) is None
+    assert reported(TokenCounts(input_uncached=10, estimated=True)) is None
+
+
+def test_a_worker_tells_all_that_it_knows() -> None:
+    """Every family is told once something of it has happened."""
+    metrics, endpoint = Metrics(), Endpoint()
+    tally = metrics.tally(Operation.CHAT, "openai", "gpt")
+    tally.answered(1.0, 0.9, 0.1, (10, 20), 5)
+    metrics.refused("unauthorized")
+    metrics.retried("main")
+    metrics.cached("miss")
+    board = Board(Path("nowhere"), "gateway-3", lambda: 10**18)
+    state = State(4, 5, 6, 7, is_draining=True, records_written=8, records_lost=9)
+    told = exposition([figures_of(board, metrics, state, [endpoint], at_ns=10**18, now=0.0)]).decode()
+    assert [family.name for family in FAMILIES if f"# TYPE {family.name} " not in told] == []
+    assert 'rondel_gateway_records_lost_total{process="gateway-3"} 9' in told
+    assert 'rondel_gateway_draining{process="gateway-3"} 1' in told
 
 
 def test_telling_of_a_request_costs_little() -> None:

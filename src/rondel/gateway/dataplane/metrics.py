@@ -7,11 +7,12 @@ https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetric
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from rondel.gateway.board import PROCESS
-from rondel.gateway.exposition import Family, Kind, Labels, Number, Spread
+from rondel.gateway.board import PROCESS, Board
+from rondel.gateway.exposition import Family, Figures, Kind, Labels, Number, Spread
 from rondel.gateway.models import Connection, Operation
+from rondel.telemetry.records import TokenCounts
 
 LIMIT: Final = 200
 """Models that are told apart: their names are the callers' to choose. The rest is told as `_OTHER`."""
@@ -42,7 +43,7 @@ FAMILIES: Final = (
     Family("rondel_gateway_refused_total", Kind.COUNTER, "Requests that went to no provider, by the reason."),
     Family("rondel_gateway_retries_total", Kind.COUNTER, "Tries after the first one, by the connection they went to."),
     Family("rondel_gateway_cache_total", Kind.COUNTER, "Look-ups in the cache, by their outcome."),
-    Family("rondel_gateway_shadows_total", Kind.COUNTER, "Copies of requests for shadows, sent or shed."),
+    Family("rondel_gateway_shadows_shed_total", Kind.COUNTER, "Copies for shadows that there was no room for."),
     Family("rondel_gateway_records_written_total", Kind.COUNTER, "Records in the spool."),
     Family("rondel_gateway_records_lost_total", Kind.COUNTER, "Records that could not be written."),
     Family("rondel_gateway_requests_open", Kind.GAUGE, "Requests under way."),
@@ -175,11 +176,19 @@ def _one(family: str, counts: list[int], total: float, labels: Labels) -> Iterat
         yield Spread(family, tuple(counts), total, labels)
 
 
+def reported(tokens: TokenCounts | None) -> tuple[int, int] | None:
+    """Input and output tokens as `Tally.answered` takes them; None when the provider reported none."""
+    if tokens is None or tokens.estimated:
+        return None
+    counted_in = tokens.input_uncached + tokens.cache_read + tokens.cache_write + tokens.audio_in + tokens.image_in
+    return counted_in, tokens.output_text + tokens.reasoning + tokens.audio_out
+
+
 class Metrics:
-    """A worker's counters. `requests` and `shadows_*` are counted up by whoever knows."""
+    """A worker's counters. `requests` and `shadows_shed` are counted up by whoever knows."""
 
     def __init__(self) -> None:
-        self.requests = self.shadows_sent = self.shadows_shed = 0
+        self.requests = self.shadows_shed = 0
         self._tallies: dict[tuple[Operation, str, str], Tally] = {}
         self._refused: dict[str, int] = {}
         self._retried: dict[str, int] = {}
@@ -220,15 +229,45 @@ class Metrics:
         """All counters."""
         numbers = [number for tally in set(self._tallies.values()) for number in tally.numbers()]
         numbers.append(Number("rondel_gateway_requests_total", self.requests))
-        shadows = {"sent": self.shadows_sent, "shed": self.shadows_shed}
+        numbers.append(Number("rondel_gateway_shadows_shed_total", self.shadows_shed))
         for family, label, counts in (
             ("rondel_gateway_refused_total", "reason", self._refused),
             ("rondel_gateway_retries_total", "connection", self._retried),
             ("rondel_gateway_cache_total", "outcome", self._cached),
-            ("rondel_gateway_shadows_total", "outcome", shadows),
         ):
             numbers += [Number(family, count, ((label, value),)) for value, count in counts.items()]
         return numbers
+
+
+class State(NamedTuple):
+    """A worker as it stands now."""
+
+    requests_open: int
+    connections_open: int
+    snapshot_version: int
+    snapshot_problems: int
+    is_draining: bool
+    records_written: int
+    records_lost: int
+
+
+def figures_of(
+    board: Board, metrics: Metrics, state: State, endpoints: "Iterable[Standing]", *, at_ns: int, now: float
+) -> Figures:
+    """All of a worker's figures; `at_ns` is the time of day, `now` what breakers go by."""
+    numbers = (
+        *metrics.numbers(),
+        Number("rondel_gateway_requests_open", state.requests_open),
+        Number("rondel_gateway_connections_open", state.connections_open),
+        Number("rondel_gateway_snapshot_version", state.snapshot_version),
+        Number("rondel_gateway_snapshot_problems", state.snapshot_problems),
+        Number("rondel_gateway_draining", int(state.is_draining)),
+        Number("rondel_gateway_records_written_total", state.records_written),
+        Number("rondel_gateway_records_lost_total", state.records_lost),
+        *resting(endpoints, now),
+        *board.own(),
+    )
+    return Figures(board.process, at_ns, FAMILIES, numbers, metrics.spreads())
 
 
 class Health(Protocol):
