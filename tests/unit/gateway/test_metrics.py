@@ -16,7 +16,7 @@ from rondel.gateway.dataplane.breaking import Breaker
 from rondel.gateway.dataplane.metrics import FAMILIES, LIMIT, OTHER, Metrics, State, figures_of, reported, resting
 from rondel.gateway.exposition import Family, Figures, Kind, Number, Spread, exposition
 from rondel.gateway.models import Connection, Operation
-from rondel.telemetry.records import TokenCounts
+from rondel.telemetry.records import ArmStage, Attempt, GatewayRecord, TokenCounts
 
 parser: Any = pytest.importorskip("prometheus_client.parser")
 gen_ai_metrics: Any = import_module("opentelemetry.semconv._incubating.metrics.gen_ai_metrics")
@@ -245,6 +245,65 @@ def test_only_what_a_provider_reported_is_token_usage() -> None:
     assert reported(TokenCounts(input_uncached=10, estimated=True)) is None
 
 
+def _record(**more: Any) -> GatewayRecord:
+    """A stream of two seconds at ten seconds since the epoch, answered by the second try."""
+    second = 10**9
+    tries = (
+        Attempt("first", "openai", "gpt", "rel", 10 * second, 10 * second + 1, error="closed the connection"),
+        Attempt("main", "groq", "llama", "rel", 11 * second, 12 * second, status=200),
+    )
+    values: dict[str, Any] = {
+        "request_id": "req",
+        "trace_id": "t",
+        "span_id": "s",
+        "project_id": "prj",
+        "environment": "test",
+        "operation": Operation.CHAT.value,
+        "started_ns": 10 * second,
+        "ended_ns": 12 * second,
+        "first_token_ns": 11 * second + second // 2,
+        "is_stream": True,
+        "status": 200,
+        "attempts": tries,
+        "tokens": TokenCounts(input_uncached=10, output_text=6),
+        "cost_nano": 7,
+    }
+    return GatewayRecord(**{**values, **more})
+
+
+def test_a_record_is_counted_where_it_was_answered() -> None:
+    metrics = Metrics()
+    metrics.tell(_record())
+    told = _told(metrics)
+    client, server = "gen_ai_client_operation_duration_seconds", "gen_ai_server_request_duration_seconds"
+    first, each = "gen_ai_server_time_to_first_token_seconds", "gen_ai_server_time_per_output_token_seconds"
+    sums = [_value(told[name], f"{name}_sum", gen_ai_request_model="llama") for name in (client, server, first, each)]
+    assert sums == [1.0, 2.0, 1.5, 0.1]
+    assert _value(told["rondel_gateway_retries"], "rondel_gateway_retries_total", connection="main") == 1
+    assert _value(told["rondel_gateway_cost_usd"], "rondel_gateway_cost_usd_total") == 7e-9
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(200, "stream_broken"), (502, "upstream_failed"), (422, "guardrail_refused")]
+)
+def test_a_record_of_an_error_tells_its_kind_and_no_usage(status: int, error: str) -> None:
+    metrics = Metrics()
+    metrics.tell(_record(status=status, error_type=error))
+    told = _told(metrics)
+    name = "gen_ai_client_operation_duration_seconds"
+    assert _value(told[name], f"{name}_count", error_type=error) == 1
+    assert "gen_ai_client_token_usage" not in told
+
+
+def test_a_refusal_is_counted_and_a_shadow_is_not() -> None:
+    metrics = Metrics()
+    metrics.tell(_record(attempts=(), status=429, error_type="limit_reached"))
+    metrics.tell(_record(stage=ArmStage.SHADOW))
+    told = _told(metrics)
+    assert _value(told["rondel_gateway_refused"], "rondel_gateway_refused_total", reason="limit_reached") == 1
+    assert not any(name.startswith("gen_ai") for name in told)
+
+
 def test_a_worker_tells_all_that_it_knows() -> None:
     """Every family is told once something of it has happened."""
     metrics, endpoint = Metrics(), Endpoint()
@@ -265,7 +324,9 @@ def test_telling_of_a_request_costs_little() -> None:
     """About a microsecond on the machine that it was written on; the bound leaves room for a busy one."""
     metrics = Metrics()
 
+    record = _record()
+
     def once() -> None:
-        metrics.tally(Operation.CHAT, "openai", "gpt").answered(0.7, 0.6, 0.1, (300, 80), 12_345)
+        metrics.tell(record)
 
     assert min(timeit.repeat(once, number=2000, repeat=5)) / 2000 < 10e-6

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from rondel.gateway.board import PROCESS, Board
 from rondel.gateway.exposition import Family, Figures, Kind, Labels, Number, Spread
 from rondel.gateway.models import Connection, Operation
-from rondel.telemetry.records import TokenCounts
+from rondel.telemetry.records import ArmStage, GatewayRecord, TokenCounts
 
 LIMIT: Final = 200
 """Models that are told apart: their names are the callers' to choose. The rest is told as `_OTHER`."""
@@ -55,7 +55,7 @@ FAMILIES: Final = (
     *PROCESS,
 )
 
-_OPERATIONS: Mapping[Operation, str] = {
+_OPERATIONS: Mapping[str, str] = {
     Operation.CHAT: "chat",
     Operation.COMPLETION: "text_completion",
     Operation.EMBEDDING: "embeddings",
@@ -189,20 +189,44 @@ class Metrics:
 
     def __init__(self) -> None:
         self.requests = self.shadows_shed = 0
-        self._tallies: dict[tuple[Operation, str, str], Tally] = {}
+        self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._refused: dict[str, int] = {}
         self._retried: dict[str, int] = {}
         self._cached: dict[str, int] = {}
 
-    def tally(self, operation: Operation, provider: str, model: str) -> Tally:
-        """The tally of a model at a kind of provider, the same one each time; of one too many that of all the rest."""
+    def tell(self, record: GatewayRecord) -> None:
+        """Count a request by its record. Shadows are left out: nobody waits for them."""
+        if record.stage is ArmStage.SHADOW:
+            return
+        attempts = record.attempts
+        if not attempts:
+            self.refused(record.error_type)
+            return
+        last = attempts[-1]
+        began_ns = record.started_ns
+        request_s, client_s = (record.ended_ns - began_ns) / 1e9, (last.ended_ns - last.started_ns) / 1e9
+        tally = self.tally(record.operation, last.provider, last.model)
+        if record.error_type or record.status >= 400:
+            tally.failed(record.error_type or str(record.status), request_s, client_s)
+        else:
+            first_ns = record.first_token_ns if record.is_stream else None
+            first_s = None if first_ns is None else (first_ns - began_ns) / 1e9
+            tally.answered(request_s, client_s, first_s, reported(record.tokens), record.cost_nano)
+        for attempt in attempts[1:]:
+            self.retried(attempt.connection)
+
+    def tally(self, operation: str, provider: str, model: str) -> Tally:
+        """The tally of a model at a kind of provider, the same one each time; of one too many that of all the rest.
+
+        `operation` is the value of an `Operation`.
+        """
         found = self._tallies.get((operation, provider, model))
         if found is not None:
             return found
         if len(self._tallies) >= LIMIT and model != OTHER:
             return self.tally(operation, provider, OTHER)
         labels = (
-            ("gen_ai_operation_name", _OPERATIONS[operation]),
+            ("gen_ai_operation_name", _OPERATIONS.get(operation, operation)),
             ("gen_ai_provider_name", _PROVIDERS.get(provider, provider)),
             ("gen_ai_request_model", model),
         )
