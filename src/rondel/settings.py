@@ -35,6 +35,14 @@ class Settings:
         "",
         "At least 32 characters; keys are hashed with it. Empty: one is made in the data folder (loopback only).",
     )
+    secrets_key: str = _setting(
+        "",
+        "The key of stored secrets, 32 bytes in base64; several with commas, the newest first. Empty: the key file's.",
+    )
+    secrets_key_file: str = _setting(
+        "",
+        "Where that key is otherwise, outside the data folder. Empty: rondel/secrets.key in the user's configuration.",
+    )
     rows: str = _setting("", "DSN of the rows, such as postgresql://user@host/name. Empty: SQLite in the data folder.")
     columns: str = _setting(
         "", "DSN of the columns, such as clickhouse://host:8123/name. Empty: chDB in the data folder."

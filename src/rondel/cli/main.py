@@ -23,6 +23,7 @@ GROUPS = {
     "release": ("releases", "Releases: gate, approve, canary, promote, roll back."),
     "gateway": ("gateway", "Routes, connections and keys of the gateway."),
     "price": ("spend.prices", "What models cost: list, show, set, reprice."),
+    "secret": ("gateway.secrets", "Secrets of connections, kept encrypted: set, list, remove."),
     "monitor": ("monitoring", "Monitors and alerts."),
     "key": ("identity", "Keys and people: issue, list, revoke."),
     "team": ("identity:teams", "Teams: keys that share limits and budgets."),

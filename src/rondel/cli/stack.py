@@ -22,7 +22,19 @@ from rondel.settings import Settings, described, load
 from rondel.storage.folder import Folder
 from rondel.terminal import emit, table
 
-KINDS = ("providers", "evaluators", "guardrails", "engines", "trainers", "embedders", "compressors", "drift_detectors")
+KINDS = (
+    "providers",
+    "secrets",
+    "evaluators",
+    "guardrails",
+    "engines",
+    "trainers",
+    "embedders",
+    "compressors",
+    "drift_detectors",
+)
+HIDDEN = frozenset({"secret", "secrets_key"})
+"""Settings that are shown nowhere."""
 
 
 def up(
@@ -146,7 +158,7 @@ def doctor(*, json: bool = False) -> int:
         emit(
             {
                 "findings": findings,
-                "settings": {n: str(getattr(settings, n)) for n, _d, _m in described() if n != "secret"},
+                "settings": {n: str(getattr(settings, n)) for n, _d, _m in described() if n not in HIDDEN},
             }
         )
     else:

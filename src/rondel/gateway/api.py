@@ -17,9 +17,13 @@ from rondel.gateway.schemas import (
     LimitsOut,
     ProblemOut,
     ProviderOut,
+    RotationOut,
     RouteIn,
     RouteOut,
+    SecretIn,
+    SecretOut,
 )
+from rondel.gateway.secrets.service import Secrets, origin_of
 from rondel.gateway.service import Gateways
 from rondel.identity.api import Access
 from rondel.identity.models import Caller, Role
@@ -99,6 +103,7 @@ def _connections(router: APIRouter, gateways: Gateways, rows: Rows, access: Acce
                 provider=body.provider,
                 base_url=body.base_url,
                 secret=body.secret,
+                value=body.secret_value.get_secret_value() if body.secret_value else None,
                 headers=body.headers,
                 options=body.options,
             )
@@ -108,6 +113,35 @@ def _connections(router: APIRouter, gateways: Gateways, rows: Rows, access: Acce
     def disconnect(name: str, caller: Annotated[Caller, admin]) -> ConnectionOut:
         with rows.transaction() as tx:
             return ConnectionOut.of(gateways.disconnect(tx, caller.scope, caller.actor, name))
+
+
+def secrets(kept: Secrets, rows: Rows, access: Access) -> APIRouter:
+    """The encrypted store: what it holds is written here and shown nowhere."""
+    router = APIRouter(prefix="/api/v1", tags=["secrets"])
+    viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
+
+    @router.get("/secrets")
+    def list_(caller: Annotated[Caller, viewer]) -> list[SecretOut]:
+        with rows.reading() as tx:
+            return [SecretOut.of(view) for view in kept.list(tx, caller.scope)]
+
+    @router.put("/secrets/{name}")
+    def set_(name: str, body: SecretIn, caller: Annotated[Caller, admin]) -> SecretOut:
+        origin = origin_of(body.url)
+        with rows.transaction() as tx:
+            return SecretOut.of(kept.set(tx, caller.scope, caller.actor, name, body.value.get_secret_value(), origin))
+
+    @router.delete("/secrets/{name}")
+    def remove(name: str, caller: Annotated[Caller, admin]) -> SecretOut:
+        with rows.transaction() as tx:
+            return SecretOut.of(kept.remove(tx, caller.scope, caller.actor, name))
+
+    @router.post("/secrets/rotate-key")
+    def rotate_key(caller: Annotated[Caller, admin]) -> RotationOut:
+        with rows.transaction() as tx:
+            return RotationOut.of(kept.rotate_key(tx, caller.scope, caller.actor))
+
+    return router
 
 
 def _routes(router: APIRouter, gateways: Gateways, rows: Rows, access: Access) -> None:

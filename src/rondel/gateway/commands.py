@@ -8,6 +8,7 @@ import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import Invalid, did_you_mean
+from rondel.gateway.secrets.commands import value_asked_for
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
 
@@ -71,7 +72,9 @@ def _connections(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         listing(found, columns, json=json, empty=nothing)
 
     @app.command(name="connect")
-    def connect_(name: str, provider: str, *, url: str = "", secret: str | None = None, json: bool = False) -> None:
+    def connect_(
+        name: str, provider: str, *, url: str = "", secret: str | None = None, ask: bool = False, json: bool = False
+    ) -> None:
         """Make or change a connection.
 
         Parameters
@@ -83,12 +86,16 @@ def _connections(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         url
             Up to the operation, such as http://127.0.0.1:8000/v1. Left out: the provider's own.
         secret
-            Where its key is: `env:OPENAI_API_KEY`, or `file:NAME` in the folder `secrets`. Never the key itself.
+            Where its key is: `env:OPENAI_API_KEY`, `file:NAME`, `store:NAME`, … Never the key itself.
+        ask
+            Ask for the key itself (or read it from standard input) and keep it encrypted, for this host alone.
         json
             For machines.
         """
+        value = value_asked_for(f"Key of {name}") if ask else None
         api = connect()
-        made = api.put(f"/api/v1/connections/{name}", {"provider": provider, "base_url": url, "secret": secret})
+        body = {"provider": provider, "base_url": url, "secret": secret, "secret_value": value}
+        made = api.put(f"/api/v1/connections/{name}", body)
         if json:
             emit(made)
             return

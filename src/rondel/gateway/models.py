@@ -2,7 +2,8 @@
 
 A worker reads nothing else: keys, routes, releases, targets and prices stand in one `Snapshot`, which the server
 compiles and the worker keeps on disk, so that it starts and goes on without the server or a database.
-Secrets are not in it: a connection names where its secret is to be found (`env:NAME` or `file:NAME`).
+Secrets are not in it: a connection names where its secret is to be found (`env:NAME`, `vault:MOUNT/PATH#FIELD`), and
+those of the encrypted store come sealed, for who has the key.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from rondel.events import Event
+from rondel.gateway.secrets.models import Sealed
 from rondel.identity.models import OwnerKind
 from rondel.spend.budgets.models import Window
 from rondel.spend.models import ModelPrice
@@ -267,6 +269,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     owners: tuple[LimitedOwner, ...] = ()
     spent: tuple[SpentSoFar, ...] = ()
     """For workers whose own ledger does not know: they go by the higher figure."""
+    sealed: tuple[Sealed, ...] = ()
+    """The secrets of the encrypted store that connections go by."""
 
 
 @dataclass(frozen=True, slots=True)

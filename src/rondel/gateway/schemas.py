@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from rondel.errors import Invalid
 from rondel.gateway.models import Arm, Capture, KeyPolicy, OnFailure, RouteSettings, RouteView, SavedConnection
+from rondel.gateway.secrets.models import Rotation, SecretView
 from rondel.identity.models import Owner
 from rondel.plugins import PluginInfo
 
@@ -20,7 +21,12 @@ class ConnectionIn(BaseModel):
     provider: str = Field(description="The provider plugin, such as 'openai' or 'openai_compatible'.")
     base_url: str = Field(default="", description="Up to the operation, such as http://127.0.0.1:8000/v1.")
     secret: str | None = Field(
-        default=None, description="env:NAME or file:NAME. Left out: the one that is there, while the host stays."
+        default=None,
+        description="A reference, such as env:NAME or vault:MOUNT/PATH#FIELD. Left out: the one that is there, while "
+        "the host stays.",
+    )
+    secret_value: SecretStr | None = Field(
+        default=None, description="The secret itself: kept encrypted, for this host alone, and never shown again."
     )
     headers: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
@@ -51,6 +57,47 @@ class ConnectionOut(BaseModel):
             options=dict(connection.options),
             created_at=connection.created_at,
         )
+
+
+class SecretIn(BaseModel):
+    """A secret for the encrypted store."""
+
+    value: SecretStr = Field(description="The text; it is never shown again.")
+    url: str = Field(description="Where it may be sent, such as https://api.openai.com: scheme, host and port count.")
+
+
+class SecretOut(BaseModel):
+    """A secret of the encrypted store, without its text."""
+
+    name: str
+    origin: str
+    key_id: str
+    saved_at: datetime
+    used_by: list[str]
+
+    @classmethod
+    def of(cls, view: SecretView) -> "SecretOut":
+        """From the model."""
+        return cls(
+            name=view.name,
+            origin=view.origin,
+            key_id=view.key_id,
+            saved_at=view.saved_at,
+            used_by=list(view.used_by),
+        )
+
+
+class RotationOut(BaseModel):
+    """What came of sealing every secret anew."""
+
+    key_id: str
+    sealed: int
+    unreadable: list[str]
+
+    @classmethod
+    def of(cls, rotation: Rotation) -> "RotationOut":
+        """From the model."""
+        return cls(key_id=rotation.key_id, sealed=rotation.sealed, unreadable=list(rotation.unreadable))
 
 
 class TargetIn(BaseModel):

@@ -30,7 +30,12 @@ from rondel.gateway.models import (
     VirtualKey,
 )
 from rondel.gateway.ports import PROVIDERS
+from rondel.gateway.providing import frozen, provider_of
 from rondel.gateway.rules import account_of, parse_address
+from rondel.gateway.secrets.models import Sealed
+from rondel.gateway.secrets.ports import SECRETS
+from rondel.gateway.secrets.rules import parse_reference
+from rondel.gateway.secrets.service import PREFIX, Secrets, origin_of, stored_name
 from rondel.gateway.store import GatewayStore
 from rondel.guardrails.ports import GUARDRAILS
 from rondel.identity.models import Actor, Owner, OwnerKind, Role
@@ -50,9 +55,6 @@ from rondel.storage.ports import Tx
 from rondel.telemetry.records import ArmStage
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
-SECRET = re.compile(
-    r"env:(?:[A-Za-z0-9_]*_(?:API_KEY|KEY|TOKEN)|RONDEL_SECRET_[A-Za-z0-9_]+)|file:[A-Za-z0-9_-][A-Za-z0-9._-]*"
-)
 TOLD_USERS = 10_000
 """End users whose spending the workers are told; the others' they know from their own ledger."""
 _GONE = frozenset({Stage.RETIRED, Stage.ROLLED_BACK})
@@ -72,9 +74,10 @@ class Gateways:
         deployments: Deployments,
         prices: PriceBooks,
         budgets: Budgets,
+        secrets: Secrets,
         workers: int = 1,
     ) -> None:
-        self._store, self._audit, self._ids = store, audit, ids
+        self._store, self._audit, self._ids, self._secrets = store, audit, ids, secrets
         self._identity, self._releases, self._deployments = identity, releases, deployments
         self._prices, self._budgets, self._workers = prices, budgets, workers
 
@@ -90,30 +93,34 @@ class Gateways:
         provider: str,
         base_url: str = "",
         secret: str | None = None,
+        value: str | None = None,
         headers: Mapping[str, str] | None = None,
         options: Mapping[str, object] | None = None,
     ) -> SavedConnection:
-        """Make or change a connection. `secret` is `env:NAME` or `file:NAME`; None keeps it, while the host stays.
+        """Make or change a connection. `secret` is a reference such as `env:NAME`; None keeps it, while the host stays.
+        With `value`, the secret's text itself, that is kept in the encrypted store under the connection's name.
 
         Raises:
-            NotFound: no provider is called so.
+            NotFound: no provider is called so, or the store has no secret of that name.
             Invalid: the URL, the secret's reference, a header or an option is wrong.
+            Unavailable: the kind of the secret needs a library that is not installed; or there is no key to seal it.
         """
         _check_name("connection", name)
         if name == "local":
             raise Invalid("The name 'local' stands for the models that are served here: choose another.")
         address = _default_url(provider, base_url, options or {})
         before = self._store.connection(tx, scope, name)
-        if secret is None:
-            same = before is not None and _host(before) == parse_address(address)[:3]
-            secret = before.secret if before is not None and same else ""
-        if secret and not SECRET.fullmatch(secret):
-            raise Invalid(
-                "The secret of a connection is a reference: env:NAME (a name that ends in _API_KEY, _KEY or _TOKEN, or "
-                "begins with RONDEL_SECRET_) or file:NAME (a file in the folder 'secrets' of the data folder)."
-            )
-        for header, value in (headers or {}).items():
-            if not re.fullmatch(r"[A-Za-z0-9-]+", header) or not value.isprintable():
+        origin = origin_of(address)
+        if value is not None:
+            if secret:
+                raise Invalid("Give the secret of a connection as a reference or as its value, not both.")
+            secret = f"{PREFIX}{name}"
+        elif secret is None:
+            secret = before.secret if before is not None and _origin(before) == origin else ""
+        elif secret:
+            self._check_secret(tx, scope, secret, origin)
+        for header, text in (headers or {}).items():
+            if not re.fullmatch(r"[A-Za-z0-9-]+", header) or not text.isprintable():
                 raise Invalid(f"{header!r} with its value is no header.")
         connection = SavedConnection(
             id=before.id if before else self._ids.new("con"),
@@ -126,6 +133,10 @@ class Gateways:
             created_at=before.created_at if before else tx.now(),
         )
         self._store.save_connection(tx, scope, connection)
+        if before is not None and before.secret != secret:
+            self._secrets.leave(tx, scope, actor, name)
+        if value is not None:
+            self._secrets.set(tx, scope, actor, name, value, origin, owner=name)
         told = {"name": name, "provider": provider, "base_url": base_url, "has_secret": bool(secret)}
         self._audit.record(tx, scope, actor, "connection.save", connection.id, **told)
         self._announce(tx, scope, "connection", name)
@@ -150,6 +161,7 @@ class Gateways:
         """Forget a connection; releases that name it can no longer be called."""
         connection = self.connection(tx, scope, name)
         self._store.remove_connection(tx, scope, name)
+        self._secrets.leave(tx, scope, actor, name)
         self._audit.record(tx, scope, actor, "connection.remove", connection.id, name=name)
         self._announce(tx, scope, "connection", name)
         return connection
@@ -157,6 +169,12 @@ class Gateways:
     def providers(self) -> builtins.list[PluginInfo]:
         """The provider plugins that are installed."""
         return PROVIDERS.list()
+
+    def _check_secret(self, tx: Tx, scope: Scope, secret: str, origin: str) -> None:
+        reference = parse_reference(secret, [kind.name for kind in SECRETS.list()])
+        SECRETS.get(reference.kind)().check(reference.name, reference.field)
+        if stored := stored_name(secret):
+            self._secrets.check(tx, scope, stored, origin)
 
     # Routes
 
@@ -171,7 +189,7 @@ class Gateways:
         for guard in settings.guardrails:
             plugin: Any = GUARDRAILS.get(guard.check)
             try:
-                plugin(**{key: _frozen(value) for key, value in guard.options.items()})
+                plugin(**{key: frozen(value) for key, value in guard.options.items()})
             except TypeError as error:
                 raise Invalid(f"The options of guardrail {guard.check!r} are wrong: {error}.") from error
         for fallback in settings.fallbacks:
@@ -291,6 +309,7 @@ class Gateways:
         virtual: list[VirtualKey] = []
         owners: list[LimitedOwner] = []
         spent: list[SpentSoFar] = []
+        sealed: list[Sealed] = []
         for scope in sorted({Scope(key.project_id, key.environment) for key in keys}, key=str):
             place = Place(
                 scope,
@@ -300,6 +319,7 @@ class Gateways:
                 tx.now(),
             )
             connections += connections_of(place, streaming)
+            sealed += self._secrets.sealed(tx, scope)
             self._compile_scope(tx, place, routes, releases)
             limited = limits_of(self.all_policies(tx, scope), self._budgets.hard(tx, scope))
             names = self._identity.owner_names(tx, scope)
@@ -316,6 +336,7 @@ class Gateways:
             workers=self._workers,
             owners=tuple(owners),
             spent=tuple(spent),
+            sealed=tuple(sealed),
         )
 
     def _spent(self, tx: Tx, scope: Scope) -> builtins.list[SpentSoFar]:
@@ -389,26 +410,15 @@ def _check_name(kind: str, name: str) -> None:
 
 def _default_url(provider: str, base_url: str, options: Mapping[str, object]) -> str:
     """The address a connection leads to, after its provider's default; refuses what cannot work."""
-    plugin: Any = PROVIDERS.get(provider)
-    given = {**options, "base_url": base_url} if base_url else dict(options)
-    try:
-        made = plugin(**{key: _frozen(value) for key, value in given.items()})
-    except TypeError as error:
-        raise Invalid(f"The options do not fit provider {provider!r}: {error}.") from error
-    address = str(made.base_url)
+    address = provider_of(provider, base_url, options).base_url
     if not address:
         raise Invalid(f"A connection of provider {provider!r} needs a base URL, such as http://127.0.0.1:8000/v1.")
     parse_address(address)
     return address
 
 
-def _host(connection: SavedConnection) -> tuple[str, int, bool]:
-    address = parse_address(_default_url(connection.provider, connection.base_url, connection.options))
-    return address.host, address.port, address.is_tls
-
-
-def _frozen(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  JSON
+def _origin(connection: SavedConnection) -> str:
+    return origin_of(_default_url(connection.provider, connection.base_url, connection.options))
 
 
 def _pair(scope: Scope) -> tuple[str, str]:

@@ -4,10 +4,14 @@ import sys
 
 import uvicorn
 
+from rondel.gateway.board import EVERY_S, Board
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.server.app import build as build_app
+from rondel.server.background import Ticker
 from rondel.server.first import first_start
 from rondel.server.foundation import Foundation, lay
+from rondel.server.metrics import Measured, ServerMetrics
+from rondel.server.metrics import routes as metric_routes
 from rondel.server.starting import run
 from rondel.server.wiring import build, listen, routers, tickers
 from rondel.settings import Settings
@@ -19,8 +23,12 @@ def serve(ground: Foundation) -> None:
     services = build(ground)
     services.traces.prepare()
     keeper = SnapshotKeeper(gateways=services.gateways, rows=ground.rows, clock=ground.clock)
+    metrics = _metrics(ground, keeper)
     working = tickers(ground, services, keeper, listen(ground, services, keeper))
-    app = build_app(routers(ground, services, keeper), version=ground.version, body_limit=ground.settings.body_limit)
+    working.append(Ticker("figures", metrics.leave, every_s=EVERY_S))
+    answering = [*routers(ground, services, keeper), metric_routes(metrics)]
+    app = build_app(answering, version=ground.version, body_limit=ground.settings.body_limit)
+    app.add_middleware(Measured, metrics=metrics, clock=ground.clock)
     for ticker in working:
         ticker.start()
     socket = ground.folder.socket
@@ -40,6 +48,11 @@ def serve(ground: Foundation) -> None:
             ticker.stop()
         services.traces.drain()
         ground.close()
+
+
+def _metrics(ground: Foundation, keeper: SnapshotKeeper) -> ServerMetrics:
+    board = Board(ground.folder.run, "server", ground.clock.now_ns)
+    return ServerMetrics(board, ground.clock, keeper, ground.folder.waiting_bytes)
 
 
 def work(settings: Settings) -> None:

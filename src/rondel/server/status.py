@@ -55,7 +55,7 @@ def routes(ground: Foundation, services: Serving, keeper: SnapshotKeeper, access
             project = ground.identity.project(tx, caller.scope.project_id)
             found = services.deployments.list(tx, caller.scope)
             workers = services.jobs.workers(tx)
-        waiting = sum(path.stat().st_size for path in ground.folder.spool.glob("*.seg"))
+        waiting = ground.folder.waiting_bytes()
         parts = [
             PartOut(name="server", state="ready", detail=f"rows {ground.rows.engine.dialect.name}"),
             PartOut(name="gateway", state="ready", detail=f"snapshot {keeper.version}"),

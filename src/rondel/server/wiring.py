@@ -1,5 +1,6 @@
 """The one file that knows everyone: builds the services, joins who listens to whom, and shows the circle closing."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import GatewayChanged
+from rondel.gateway.secrets.keys import Keys, key_file
+from rondel.gateway.secrets.service import Secrets
+from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
 from rondel.governance import api as governance_api
@@ -126,6 +130,7 @@ class Services:
     measurements: Measurements
     monitors: Monitors
     reviews: Reviews
+    secrets: Secrets
     gateways: Gateways
     prices: Prices
     budgets: Budgets
@@ -179,6 +184,7 @@ def build(ground: Foundation) -> Services:
         audit=audit,
         ids=ids,
     )
+    secrets = _secrets(ground)
     gateways = Gateways(
         store=GatewayStore(),
         audit=audit,
@@ -188,6 +194,7 @@ def build(ground: Foundation) -> Services:
         deployments=deployments,
         prices=prices,
         budgets=budgets,
+        secrets=secrets,
         workers=ground.settings.workers,
     )
     return Services(
@@ -223,10 +230,18 @@ def build(ground: Foundation) -> Services:
         measurements=Measurements(releases=releases, evaluations=evaluations, datasets=datasets, policies=policies),
         monitors=_monitors(ground, traces, gateways),
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
+        secrets=secrets,
         gateways=gateways,
         prices=prices,
         budgets=budgets,
     )
+
+
+def _secrets(ground: Foundation) -> Secrets:
+    """Sealed by a key that is not in the data folder."""
+    settings = ground.settings
+    keys = Keys(settings.secrets_key, key_file(settings.secrets_key_file, os.environ), ground.folder.root)
+    return Secrets(store=SecretStore(), connections=GatewayStore(), audit=ground.audit, ids=ground.ids, keys=keys)
 
 
 def _monitors(ground: Foundation, traces: Traces, gateways: Gateways) -> Monitors:
@@ -342,6 +357,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, keeper, rows, access),
         prices_api.routes(services.prices, rows, access),
+        gateway_api.secrets(services.secrets, rows, access),
         gateway_api.internal(keeper, ground.secret),
         columns_api.routes(ground.columns, ground.internal_token),
         status.routes(ground, services, keeper, access),

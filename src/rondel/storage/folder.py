@@ -72,6 +72,14 @@ class Folder:
         """What jobs write before it is a blob: checkpoints, files that are being made."""
         return self.root / "work"
 
+    def waiting_bytes(self) -> int:
+        """The size of what is in the spool; a segment that is taken meanwhile counts nothing."""
+        sizes = 0
+        for path in self.spool.glob("*.seg"):
+            with suppress(FileNotFoundError):
+                sizes += path.stat().st_size
+        return sizes
+
     def prepare(self) -> None:
         """Make the folders; nobody but the owner may look into them.
 

@@ -15,10 +15,14 @@ from rondel.audit.service import Audit
 from rondel.clock import FixedClock, SystemClock, to_ns
 from rondel.errors import Invalid, NotFound
 from rondel.gateway.api import internal, routes
+from rondel.gateway.api import secrets as secrets_routes
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import Allowance, KeyPolicy, Limits, PlainTarget, RouteGuard, RouteSettings
 from rondel.gateway.pages import problems
 from rondel.gateway.rules import internal_key
+from rondel.gateway.secrets.keys import Keys
+from rondel.gateway.secrets.service import Secrets
+from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
 from rondel.governance.service import Policies
@@ -98,8 +102,20 @@ def budgets(audit: Audit, ids: Ids, identity: Identity) -> Budgets:
 
 
 @pytest.fixture
+def secrets(audit: Audit, ids: Ids, tmp_path: Path) -> Secrets:
+    keys = Keys("", tmp_path / "keys" / "secrets.key", tmp_path / "data")
+    return Secrets(store=SecretStore(), connections=GatewayStore(), audit=audit, ids=ids, keys=keys)
+
+
+@pytest.fixture
 def gateways(
-    audit: Audit, ids: Ids, identity: Identity, releases: FixedArms, deployments: Deployments, budgets: Budgets
+    audit: Audit,
+    ids: Ids,
+    identity: Identity,
+    releases: FixedArms,
+    deployments: Deployments,
+    budgets: Budgets,
+    secrets: Secrets,
 ) -> Gateways:
     return Gateways(
         store=GatewayStore(),
@@ -110,6 +126,7 @@ def gateways(
         deployments=deployments,
         prices=OwnPrices({("openai", "gpt"): PRICE}),
         budgets=budgets,
+        secrets=secrets,
         workers=2,
     )
 
@@ -320,8 +337,57 @@ def test_a_secret_is_bound_to_its_host(rows: Database, gateways: Gateways, scope
         assert connect(tx, "https://b.example/v2") == ""
 
 
+def test_a_connections_own_secret_is_kept_for_its_host_alone(
+    rows: Database, gateways: Gateways, secrets: Secrets, scope: Scope, actor: Actor, audit: Audit
+) -> None:
+    def connect(tx: Tx, name: str, url: str, value: str | None = None, secret: str | None = None) -> str:
+        kind = "openai_compatible"
+        made = gateways.connect(tx, scope, actor, name, provider=kind, base_url=url, value=value, secret=secret)
+        return made.secret
+
+    def names(tx: Tx) -> list[str]:
+        return [secret.name for secret in secrets.list(tx, scope)]
+
+    with rows.transaction() as tx:
+        assert connect(tx, "c", "https://a.example/v1", value="sk-very-secret") == "store:c"
+        assert connect(tx, "c", "https://a.example/v2") == "store:c"
+        assert connect(tx, "d", "https://a.example", secret="store:c") == "store:c"
+        with pytest.raises(Invalid, match=r"is not sent to https://b\.example:443"):
+            connect(tx, "d", "https://b.example", secret="store:c")
+        with pytest.raises(NotFound, match="Did you mean 'c'"):
+            connect(tx, "d", "https://b.example", secret="store:cc")
+        with pytest.raises(Invalid, match="not both"):
+            connect(tx, "d", "https://b.example", value="sk-x", secret="env:A_KEY")
+        assert connect(tx, "c", "https://b.example/v1") == ""
+        assert names(tx) == ["c"]  # another connection goes by it
+        assert connect(tx, "d", "https://b.example") == ""
+        connect(tx, "e", "https://b.example", value="sk-other")
+        gateways.disconnect(tx, scope, actor, "e")
+        assert names(tx) == ["c"]
+        connect(tx, "c", "https://b.example", value="sk-for-b")
+        assert [secret.origin for secret in secrets.list(tx, scope)] == ["https://b.example:443"]
+        assert connect(tx, "c", "https://b.example", secret="env:B_API_KEY") == "env:B_API_KEY"
+        assert names(tx) == []
+        told = repr(audit.page(tx, scope))
+        assert not any(text in told for text in ("sk-very-secret", "sk-other", "sk-for-b"))
+
+
 @pytest.mark.parametrize(
-    "secret", ["sk-1234567890", "env:PATH", "env:HOME", "file:../x", "file:.hidden", "file:/etc/passwd"]
+    "secret",
+    [
+        "sk-1234567890",
+        "env:PATH",
+        "env:HOME",
+        "env:RONDEL_SECRETS_KEY",
+        "file:../x",
+        "file:.hidden",
+        "file:/etc/passwd",
+        "vault:kv/../other",
+        "vault:nothing",
+        "azure:evil.example/x",
+        "gcp:x",
+        "gcp-token:gcp-token:default",
+    ],
 )
 def test_a_secret_is_a_reference_and_never_told_back(
     rows: Database, gateways: Gateways, scope: Scope, actor: Actor, secret: str
@@ -406,10 +472,11 @@ def test_a_waiting_worker_gets_a_change_at_once(
 
 @pytest.fixture
 def socket(
-    tmp_path: Path, gateways: Gateways, keeper: SnapshotKeeper, rows: Database, identity: Identity
+    tmp_path: Path, gateways: Gateways, secrets: Secrets, keeper: SnapshotKeeper, rows: Database, identity: Identity
 ) -> Generator[Path]:
     """The server on its Unix socket."""
-    routers = [internal(keeper, SECRET), routes(gateways, keeper, rows, Access(identity, rows))]
+    access = Access(identity, rows)
+    routers = [internal(keeper, SECRET), routes(gateways, keeper, rows, access), secrets_routes(secrets, rows, access)]
     path = tmp_path / "s.sock"
     server = uvicorn.Server(uvicorn.Config(build(routers, version="0"), uds=str(path), log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -458,11 +525,34 @@ def test_the_api(
         assert client.put("/api/v1/limits/app", json={"requests_per_minute": 0}).status_code == 400
         assert {one["owner"] for one in client.get("/api/v1/limits").json()} == {"key:app", "user:*"}
         assert client.get("/api/v1/routes/x").status_code == 404
+        given = {"provider": "groq", "secret_value": "gsk-in-the-body"}
+        kept = client.put("/api/v1/connections/groq", json=given)
+        assert kept.json()["secret"] == "store:groq"
+        put = client.put("/api/v1/secrets/spare", json={"value": "sk-in-the-body", "url": "https://api.x.ai/v1"})
+        assert put.json()["origin"] == "https://api.x.ai:443"
+        listed = client.get("/api/v1/secrets")
+        assert [(one["name"], one["used_by"]) for one in listed.json()] == [("groq", ["groq"]), ("spare", [])]
+        rotated = client.post("/api/v1/secrets/rotate-key")
+        assert (rotated.json()["sealed"], rotated.json()["unreadable"]) == (2, [])
+        gone = client.delete("/api/v1/secrets/spare")
+        wrong = client.put("/api/v1/secrets/spare", json={"value": ["sk-in-the-body"], "url": 5})
+        assert wrong.status_code == 400
+        answers = [
+            kept,
+            put,
+            listed,
+            rotated,
+            gone,
+            wrong,
+            client.get("/api/v1/connections"),
+            client.get("/api/v1/secrets"),
+        ]
+        assert not any("in-the-body" in answer.text for answer in answers)
         assert {one["name"] for one in client.get("/api/v1/providers").json()} >= {"openai", "llamacpp"}
         keeper.changed(None)  # pyright: ignore[reportArgumentType]  any event
         keeper.refresh()
         told = client.get("/api/v1/gateway").json()
-        assert (told["routes"], told["connections"], told["problems"]) == (1, 1, [])
+        assert (told["routes"], told["connections"], told["problems"]) == (1, 2, [])
         assert client.delete("/api/v1/routes/r").status_code == 204
         assert client.delete("/api/v1/connections/main").status_code == 200
 
@@ -497,6 +587,10 @@ def test_a_route_that_cannot_be_called_is_told_by_its_name(
         ("PUT", "/api/v1/limits/x"),
         ("GET", "/api/v1/gateway"),
         ("GET", "/api/v1/providers"),
+        ("GET", "/api/v1/secrets"),
+        ("PUT", "/api/v1/secrets/x"),
+        ("DELETE", "/api/v1/secrets/x"),
+        ("POST", "/api/v1/secrets/rotate-key"),
     ],
 )
 def test_a_callers_key_opens_none_of_it(

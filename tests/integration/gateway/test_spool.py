@@ -58,7 +58,7 @@ def test_a_full_disk_costs_records_and_no_answers(gateway: Gateway) -> None:
     answers = [ask(gateway).status_code for _ in range(5)]
     assert answers == [200] * 5
     metrics = httpx.get(f"http://127.0.0.1:{gateway.port}/metrics").text
-    lost = next(line for line in metrics.splitlines() if "records_lost_total" in line)
+    lost = next(line for line in metrics.splitlines() if line.startswith("rondel_gateway_records_lost_total"))
     assert int(lost.split()[-1]) > 0
     resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     before = len(gateway.records())

@@ -38,6 +38,9 @@ from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import PlainTarget, RouteSettings
+from rondel.gateway.secrets.keys import Keys
+from rondel.gateway.secrets.service import Secrets
+from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
 from rondel.governance.service import Policies
@@ -154,6 +157,13 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
         deployments=deployments,
         prices=OwnPrices({}),
         budgets=Budgets(store=BudgetStore(), identity=identity, audit=audit, ids=ids),
+        secrets=Secrets(
+            store=SecretStore(),
+            connections=GatewayStore(),
+            audit=audit,
+            ids=ids,
+            keys=Keys("", folder.parent / "secrets.key", folder),
+        ),
     )
     surveyor = FixedSurveyor(Surroundings("0.1.0", "a41f9c2" * 5, "", ("numpy==2.4",)))
     runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=blobs, surveyor=surveyor)

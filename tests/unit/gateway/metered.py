@@ -119,3 +119,8 @@ class Machine:
         self.clock.advance(1)
         for worker in self.all:
             worker.meters.keep(worker.now())
+
+
+def alone() -> Meters:
+    """Those of a worker who is alone, at a time that stands."""
+    return Meters(LocalShares(Ledger(MemoryPlace(Memory()), 0)), FixedClock())

@@ -1,19 +1,15 @@
 """What a name in `model` stands for."""
 
 from contextlib import suppress
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from rondel.clock import FixedClock
 from rondel.errors import Forbidden, NotFound, Unauthorized
-from rondel.gateway.dataplane.ledger import Ledger, Memory, MemoryPlace
-from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.plan import Plan
-from rondel.gateway.dataplane.sharing import LocalShares
 from rondel.gateway.models import Arm, Connection, ReleaseCall, Route, Snapshot, Target, VirtualKey
 from rondel.identity.rules import key_hash
+from tests.unit.gateway.metered import alone
 
 PROJECT, ENVIRONMENT = "prj_1", "production"
 
@@ -35,8 +31,7 @@ def _plan(*keys: VirtualKey) -> Plan:
             for name in ("openai", "local/smollm2")
         ),
     )
-    meters = Meters(LocalShares(Ledger(MemoryPlace(Memory()), 0)), FixedClock())
-    return Plan(snapshot, secrets=Path("nowhere"), clock=lambda: 0.0, meters=meters)
+    return Plan(snapshot, secrets={}, clock=lambda: 0.0, meters=alone())
 
 
 def _key(*routes: str) -> VirtualKey:

@@ -400,6 +400,7 @@ class Exchange:
         self._worker.exchanges.discard(self)
         worker = self._worker
         record = record_of(self, result, worker)
+        worker.metrics.tell(record)
         if self.ticket is not NO_TICKET:
             is_unused = record.tokens is None and result.status >= 300
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)

@@ -20,10 +20,12 @@ import uvloop
 
 from rondel.clock import Clock, SystemClock
 from rondel.errors import RondelError
+from rondel.gateway.board import Board
 from rondel.gateway.dataplane.caller import Caller
 from rondel.gateway.dataplane.ledger import Ledger
 from rondel.gateway.dataplane.meters import LIMITS, Keeping, Meters
 from rondel.gateway.dataplane.reception import Reception
+from rondel.gateway.dataplane.secrets import Secrets
 from rondel.gateway.dataplane.sharing import LocalShares
 from rondel.gateway.dataplane.sheets import DiskPlace, machine_of
 from rondel.gateway.dataplane.snapshots import Snapshots
@@ -31,6 +33,8 @@ from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.models import OnLimitsDown
 from rondel.gateway.rules import internal_key
+from rondel.gateway.secrets.keys import Keys, key_file
+from rondel.gateway.secrets.reading import Reading
 from rondel.ids import Ids
 from rondel.spend.budgets.rules import day_of
 from rondel.storage.folder import Folder
@@ -79,18 +83,26 @@ async def serve(
         spool=Spool(folder.spool, number, ids, loop),
         meters=Meters(shares, clock),
         server_socket=folder.socket,
-        secrets=folder.root / "secrets",
+        board=Board(folder.run, f"gateway-{number}", clock.now_ns),
         body_limit=body_limit,
     )
+    keys = Keys(
+        os.environ.get("RONDEL_SECRETS_KEY", ""),
+        key_file(os.environ.get("RONDEL_SECRETS_KEY_FILE", ""), os.environ),
+        folder.root,
+    )
+    reading = Reading(environ=os.environ, folder=folder.root / "secrets", keys=keys.read, now_ns=clock.now_ns)
+    secrets = Secrets(reading, clock)
     snapshots = Snapshots(
         path=folder.run / "snapshot.json",
         socket=folder.socket,
         key=internal_key(secret),
         worker=number,
+        secrets=secrets,
         apply=worker.apply,
     )
-    snapshots.load()
-    following = loop.create_task(snapshots.follow())
+    await snapshots.load()
+    following = [loop.create_task(snapshots.follow()), loop.create_task(secrets.keep(snapshots.again))]
     stopped = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
@@ -103,7 +115,9 @@ async def serve(
     log.info("gateway worker listens", worker=number, host=host, port=made.getsockname()[1], pid=os.getpid())
     await stopped.wait()
     await _drain(worker, server)
-    following.cancel()
+    for task in following:
+        task.cancel()
+    secrets.close()
     worker.stop()
     log.info("gateway worker stopped", worker=number)
 

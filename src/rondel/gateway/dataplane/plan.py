@@ -1,10 +1,8 @@
 """The snapshot in force, indexed for look-ups, with the endpoints it leads to."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -12,14 +10,16 @@ from msgspec.structs import replace
 
 from rondel.errors import Forbidden, NotFound, RondelError, Unauthorized, Unavailable, did_you_mean
 from rondel.gateway.dataplane.meters import Meters
+from rondel.gateway.dataplane.secrets import NO_SECRET, UNREAD, Known
 from rondel.gateway.dataplane.upstream import Endpoint
 from rondel.gateway.models import Arm, Connection, GuardRule, ReleaseCall, Route, Snapshot, Target, VirtualKey
-from rondel.gateway.ports import PROVIDERS
+from rondel.gateway.providing import frozen, provider_of
 from rondel.gateway.rules import may_call, parse_address
 from rondel.guardrails.ports import GUARDRAILS, Guardrail
 from rondel.identity.rules import key_hash
 
-_SECRET = re.compile(r"(env|file):([A-Za-z0-9._-]+)")
+_HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""What a header's value may hold. Source: RFC 9110, 5.5."""
 
 
 class Guard(NamedTuple):
@@ -37,13 +37,16 @@ class Found(NamedTuple):
 
 
 class Plan:
-    """Look-ups on one snapshot. What is not asked for in a request is worked out here, once."""
+    """Look-ups on one snapshot. What is not asked for in a request is worked out here, once.
+
+    `secrets` is what is known of each connection's secret, by the connection's id.
+    """
 
     def __init__(
         self,
         snapshot: Snapshot,
         *,
-        secrets: Path,
+        secrets: Mapping[str, Known],
         clock: Callable[[], float],
         meters: Meters,
         before: "Plan | None" = None,
@@ -176,11 +179,15 @@ class Plan:
             self._plain[key.id, name] = found
         return found
 
-    def _connect(self, secrets: Path, clock: Callable[[], float], before: "Plan | None") -> dict[str, Endpoint]:
+    def _connect(
+        self, secrets: Mapping[str, Known], clock: Callable[[], float], before: "Plan | None"
+    ) -> dict[str, Endpoint]:
         endpoints: dict[str, Endpoint] = {}
         for connection in self.snapshot.connections:
             try:
-                secret = _secret(connection.secret, secrets)
+                secret, problem = secrets.get(connection.id, UNREAD if connection.secret else NO_SECRET)
+                if problem:
+                    raise Unavailable(problem)
                 known = before.endpoint(connection.id) if before else None
                 if known is not None and known.connection == connection and known.secret == secret:
                     endpoints[connection.id] = known
@@ -196,7 +203,7 @@ class Plan:
     def _check(self, rule: GuardRule) -> Guardrail | str:
         try:
             options = {name: msgspec.json.decode(value) for name, value in rule.options.items()}
-            return GUARDRAILS.get(rule.check)(**{name: _frozen(value) for name, value in options.items()})
+            return GUARDRAILS.get(rule.check)(**{name: frozen(value) for name, value in options.items()})
         except RondelError as error:
             reason = error.message
         except (TypeError, msgspec.DecodeError) as error:
@@ -242,37 +249,10 @@ class _Rule:
 
 def _endpoint(connection: Connection, secret: str, clock: Callable[[], float]) -> Endpoint:
     options = {name: msgspec.json.decode(value) for name, value in connection.options.items()}
-    if connection.base_url:
-        options["base_url"] = connection.base_url
-    try:
-        provider = PROVIDERS.get(connection.provider)(**{name: _frozen(value) for name, value in options.items()})
-    except TypeError as error:
-        raise Unavailable(f"its options do not fit provider {connection.provider!r}: {error}.") from error
+    provider = provider_of(connection.provider, connection.base_url, options)
+    for name, value in (*provider.headers(secret), *connection.headers.items()):
+        if not _HEADER.fullmatch(value):
+            raise Unavailable(
+                f"its header {name!r} holds what no header can, such as a line break: look at its secret."
+            )
     return Endpoint(connection, provider, parse_address(provider.base_url), secret, clock)
-
-
-def _frozen(value: object) -> object:
-    """Lists as tuples, for frozen dataclasses."""
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  JSON
-
-
-def _secret(reference: str, folder: Path) -> str:
-    """The text that a reference stands for.
-
-    Raises:
-        Unavailable: it is not there.
-    """
-    if not reference:
-        return ""
-    found = _SECRET.fullmatch(reference)
-    if found is None or found[2].startswith("."):
-        raise Unavailable("its secret must be written env:NAME or file:NAME.")
-    kind, name = found[1], found[2]
-    if kind == "env":
-        if value := os.environ.get(name):
-            return value
-        raise Unavailable(f"the environment variable {name!r} of its secret is not set.")
-    try:
-        return (folder / name).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(f"the file {name!r} of its secret cannot be read from the folder 'secrets'.") from error

@@ -16,6 +16,7 @@ from rondel.gateway.dataplane.waiting import LEASE_WAIT_S, Waiting
 from rondel.gateway.dataplane.ways import Taken
 from rondel.gateway.dataplane.wire import Answer, error_answer
 from rondel.gateway.dataplane.worker import Worker
+from rondel.gateway.exposition import CONTENT_TYPE
 from rondel.gateway.models import Operation
 from rondel.ids import chance
 
@@ -23,7 +24,6 @@ SHADOW_LIMIT = 64
 """Shadows under way in one worker; beyond that a request gets none."""
 
 _LOCAL = frozenset({b"/livez", b"/readyz", b"/metrics"})
-_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 _NO_SNAPSHOT = "The gateway has no snapshot yet: the server has to be up once. Try again in 2 s."
 _encode = msgspec.json.Encoder().encode
 
@@ -34,7 +34,6 @@ class Reception:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self._begun: list[tuple[Exchange, Taken]] = []
-        self._requests = self._refused = self._shadows_shed = 0
 
     # Requests for a model
 
@@ -45,8 +44,8 @@ class Reception:
                 raise Unavailable(_NO_SNAPSHOT)
             entry = enter(ways.plan, request.headers, self.worker.now_ns())
         except RondelError as error:
-            self._requests += 1
-            self._refused += 1
+            self.worker.metrics.requests += 1
+            self.worker.metrics.refused(error.code)
             reply.answer(error_answer(error, retry_after_s=2.0 if isinstance(error, Unavailable) else None))
             return None
         self.worker.heads.learn(first, request, operation, entry)
@@ -54,7 +53,7 @@ class Reception:
 
     def admit(self, reply: Reply, entry: Entry, operation: Operation, body: bytes) -> Handler | None:
         """Begin a request of somebody who is known, or refuse it."""
-        self._requests += 1
+        self.worker.metrics.requests += 1
         worker = self.worker
         worker.retries.earn()
         now, now_ns = worker.now(), worker.now_ns()
@@ -122,15 +121,15 @@ class Reception:
         room = SHADOW_LIMIT - sum(isinstance(one, Exchange) and one.is_shadow for one in self.worker.exchanges)
         for lane in taken.shadows[: max(room, 0)]:
             Exchange(self.worker, live.asked, live.way, lane, NO_TICKET, Nobody(), live.request_id).start()
-        self._shadows_shed += max(len(taken.shadows) - max(room, 0), 0)
+        self.worker.metrics.shadows_shed += max(len(taken.shadows) - max(room, 0), 0)
 
     def _refuse(self, reply: Reply, asked: Asked, error: RondelError) -> None:
-        self._refused += 1
         code = "model_not_found" if isinstance(error, NotFound) else ""
         retry_after_s = error.wait_s if isinstance(error, Limited) else None
         answer = error_answer(error, code=code, retry_after_s=retry_after_s)
         answer = replace(answer, headers=answer_headers(asked, "") + answer.headers)
         record = record_of_refusal(asked, Result(error.status, code or error.code, error.message), self.worker)
+        self.worker.metrics.tell(record)
         self.worker.spool.add(record, lambda: reply.answer(answer))
 
     # Other requests
@@ -147,7 +146,7 @@ class Reception:
             is_ready = self.worker.plan is not None and not self.worker.is_draining
             return Answer(200, b'{"status":"ready"}') if is_ready else Answer(503, b'{"status":"not ready"}')
         if path == b"/metrics":
-            return Answer(200, self._metrics(), _TEXT)
+            return Answer(200, self.worker.board.told(self.worker.figures()), CONTENT_TYPE)
         if path.startswith(b"/v1/models"):
             try:
                 return self._models(path, headers)
@@ -169,19 +168,3 @@ class Reception:
         return Answer(
             200, _encode(models.get(wanted) or {"id": wanted, "object": "model", "created": 0, "owned_by": "rondel"})
         )
-
-    def _metrics(self) -> bytes:
-        """Prometheus' text format; the figures are of this worker alone."""
-        worker = self.worker
-        figures = {
-            "rondel_gateway_requests_total": self._requests,
-            "rondel_gateway_refused_total": self._refused,
-            "rondel_gateway_records_written_total": worker.spool.written,
-            "rondel_gateway_records_lost_total": worker.spool.lost,
-            "rondel_gateway_shadows_shed_total": self._shadows_shed,
-            "rondel_gateway_requests_open": len(worker.exchanges),
-            "rondel_gateway_connections_open": len(worker.callers),
-            "rondel_gateway_snapshot_version": worker.plan.version if worker.plan else 0,
-        }
-        lines = [f'{name}{{worker="{worker.number}"}} {value}\n' for name, value in figures.items()]
-        return "".join(lines).encode()

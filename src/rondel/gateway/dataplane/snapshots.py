@@ -3,13 +3,14 @@ changes."""
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httptools
 import msgspec
 import structlog
 
+from rondel.gateway.dataplane.secrets import Known, Secrets
 from rondel.gateway.models import Snapshot
 
 RETRY_S = 0.5
@@ -24,15 +25,24 @@ class Snapshots:
     """One worker's copy, `snapshot.json` in the folder of running processes, replaced as a whole."""
 
     def __init__(
-        self, *, path: Path, socket: Path, key: str, worker: int, apply: Callable[[Snapshot], list[str]]
+        self,
+        *,
+        path: Path,
+        socket: Path,
+        key: str,
+        worker: int,
+        secrets: Secrets,
+        apply: Callable[[Snapshot, Mapping[str, Known]], list[str]],
     ) -> None:
-        self._path, self._socket, self._key, self._worker, self._apply = path, socket, key, worker, apply
+        self._path, self._socket, self._key, self._worker = path, socket, key, worker
+        self._secrets, self._apply = secrets, apply
+        self._snapshot: Snapshot | None = None
         self._version = -1
 
-    def load(self) -> bool:
+    async def load(self) -> bool:
         """Apply the copy on disk, if there is one that can be read."""
         try:
-            self._take(self._path.read_bytes())
+            await self._take(self._path.read_bytes())
         except FileNotFoundError:
             return False
         except (OSError, msgspec.DecodeError, ValueError) as error:
@@ -48,7 +58,7 @@ class Snapshots:
                 body = await asyncio.wait_for(self._poll(), ANSWER_S)
                 was_down = False
                 if body is not None:
-                    self._take(body)
+                    await self._take(body)
                     self._save(body)
             except (OSError, TimeoutError, httptools.HttpParserError, msgspec.DecodeError, ValueError) as error:
                 if not was_down:
@@ -56,10 +66,19 @@ class Snapshots:
                 was_down = True
                 await asyncio.sleep(RETRY_S)
 
-    def _take(self, body: bytes) -> None:
+    def again(self) -> None:
+        """A secret is another: apply the snapshot with it."""
+        if self._snapshot is not None:
+            self._use(self._snapshot)
+
+    async def _take(self, body: bytes) -> None:
         snapshot = _decode(body)
-        problems = self._apply(snapshot)
-        self._version = snapshot.version
+        await self._secrets.want(snapshot)
+        self._use(snapshot)
+        self._snapshot, self._version = snapshot, snapshot.version
+
+    def _use(self, snapshot: Snapshot) -> None:
+        problems = self._apply(snapshot, self._secrets.known())
         log.info("snapshot applied", version=snapshot.version, routes=len(snapshot.routes), keys=len(snapshot.keys))
         for problem in problems:
             log.warning("part of the snapshot does not work", problem=problem)

@@ -2,17 +2,21 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from rondel.clock import Clock
+from rondel.gateway.board import EVERY_S, Board
 from rondel.gateway.dataplane.breaking import RetryBudget
 from rondel.gateway.dataplane.heads import Heads
 from rondel.gateway.dataplane.meters import Meters
+from rondel.gateway.dataplane.metrics import Metrics, State, figures_of
 from rondel.gateway.dataplane.plan import Plan
+from rondel.gateway.dataplane.secrets import Known
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.ways import Ways
+from rondel.gateway.exposition import Figures
 from rondel.gateway.models import Snapshot
 from rondel.ids import Ids, Series
 
@@ -48,7 +52,7 @@ class Worker:
         spool: Spool,
         meters: Meters,
         server_socket: Path,
-        secrets: Path,
+        board: Board,
         body_limit: int,
     ) -> None:
         self.number, self.loop, self.ids, self.spool = number, loop, ids, spool
@@ -62,9 +66,10 @@ class Worker:
         self.callers: set[Timed] = set()
         self.exchanges: set[Stoppable] = set()
         self.retries = RetryBudget()
+        self.metrics, self.board = Metrics(), board
+        self._figures_due = 0.0
         self.is_draining = False
         self.is_empty = asyncio.Event()
-        self._secrets = secrets
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
@@ -87,7 +92,25 @@ class Worker:
             for endpoint in plan.endpoints().values():
                 endpoint.trim()
         self._meters.keep(now)
+        if now >= self._figures_due:
+            self._figures_due = now + EVERY_S
+            self.loop.run_in_executor(None, self.board.leave, self.figures())
         self._sweeping = self.loop.call_later(SWEEP_S, self.sweep)
+
+    def figures(self) -> Figures:
+        """What it counted so far, and how it stands."""
+        plan = self.plan
+        state = State(
+            requests_open=len(self.exchanges),
+            connections_open=len(self.callers),
+            snapshot_version=plan.version if plan else 0,
+            snapshot_problems=len(plan.problems) if plan else 0,
+            is_draining=self.is_draining,
+            records_written=self.spool.written,
+            records_lost=self.spool.lost,
+        )
+        endpoints = plan.endpoints().values() if plan else ()
+        return figures_of(self.board, self.metrics, state, endpoints, at_ns=self.now_ns(), now=self.now())
 
     def drain(self) -> None:
         """Let connections end with the request that is under way; `is_empty` tells when the last one has."""
@@ -108,8 +131,8 @@ class Worker:
         self.spool.close()
         self._meters.close()
 
-    def apply(self, snapshot: Snapshot) -> list[str]:
+    def apply(self, snapshot: Snapshot, secrets: Mapping[str, Known]) -> list[str]:
         """Go on with another snapshot: requests under way end with the old one. Returns what does not work in it."""
-        plan = Plan(snapshot, secrets=self._secrets, clock=self.now, meters=self._meters, before=self.plan)
+        plan = Plan(snapshot, secrets=secrets, clock=self.now, meters=self._meters, before=self.plan)
         self.ways, self.heads = Ways(plan), Heads()
         return plan.problems

@@ -1,0 +1,1 @@
+"""Secrets of connections: where they are kept, and how they are read."""

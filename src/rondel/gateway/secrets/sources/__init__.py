@@ -1,0 +1,1 @@
+"""The bundled kinds of places that secrets are read from."""

@@ -1,0 +1,4 @@
+class AzureError(Exception): ...
+
+class HttpResponseError(AzureError):
+    status_code: int | None

@@ -1,0 +1,6 @@
+from datetime import datetime
+
+class Credentials:
+    token: str | None
+    expiry: datetime | None
+    def refresh(self, request: object) -> None: ...
