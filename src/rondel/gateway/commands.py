@@ -7,6 +7,7 @@ import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import Invalid
+from rondel.gateway.file_commands import add_file_commands
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
 
@@ -18,6 +19,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     _connections(app, connect)
     _routes(app, connect)
     _limits(app, connect)
+    add_file_commands(app, connect)
     return app
 
 

@@ -1,16 +1,15 @@
 """The use cases of the gateway: connections, routes, what keys may do, and the snapshot of it all."""
 
 import builtins
-import re
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
 from rondel.audit.service import Audit
 from rondel.clock import to_ns
-from rondel.errors import Invalid, NotFound, RondelError, did_you_mean
+from rondel.errors import NotFound, RondelError, did_you_mean
 from rondel.events import announce
+from rondel.gateway.checking import check_connection, check_route, default_url
 from rondel.gateway.compiling import Place, connections_of, plain_release, release_call, route_guard, served_models
 from rondel.gateway.models import (
     Arm,
@@ -30,7 +29,6 @@ from rondel.gateway.models import (
 from rondel.gateway.ports import PROVIDERS
 from rondel.gateway.rules import parse_address
 from rondel.gateway.store import GatewayStore
-from rondel.guardrails.ports import GUARDRAILS
 from rondel.identity.models import Actor, Key, Role
 from rondel.identity.rules import may
 from rondel.identity.service import Identity
@@ -44,10 +42,6 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.telemetry.records import ArmStage
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
-SECRET = re.compile(
-    r"env:(?:[A-Za-z0-9_]*_(?:API_KEY|KEY|TOKEN)|RONDEL_SECRET_[A-Za-z0-9_]+)|file:[A-Za-z0-9_-][A-Za-z0-9._-]*"
-)
 _GONE = frozenset({Stage.RETIRED, Stage.ROLLED_BACK})
 
 
@@ -91,22 +85,12 @@ class Gateways:
             NotFound: no provider is called so.
             Invalid: the URL, the secret's reference, a header or an option is wrong.
         """
-        _check_name("connection", name)
-        if name == "local":
-            raise Invalid("The name 'local' stands for the models that are served here: choose another.")
-        address = _default_url(provider, base_url, options or {})
+        check_connection(name, provider, base_url, secret or "", headers or {}, options or {})
+        address = default_url(provider, base_url, options or {})
         before = self._store.connection(tx, scope, name)
         if secret is None:
             same = before is not None and _host(before) == parse_address(address)[:3]
             secret = before.secret if before is not None and same else ""
-        if secret and not SECRET.fullmatch(secret):
-            raise Invalid(
-                "The secret of a connection is a reference: env:NAME (a name that ends in _API_KEY, _KEY or _TOKEN, or "
-                "begins with RONDEL_SECRET_) or file:NAME (a file in the folder 'secrets' of the data folder)."
-            )
-        for header, value in (headers or {}).items():
-            if not re.fullmatch(r"[A-Za-z0-9-]+", header) or not value.isprintable():
-                raise Invalid(f"{header!r} with its value is no header.")
         connection = SavedConnection(
             id=before.id if before else self._ids.new("con"),
             name=name,
@@ -159,13 +143,7 @@ class Gateways:
             NotFound: a guardrail or a fallback release is not known.
             Invalid: the name or an option is wrong.
         """
-        _check_name("route", name)
-        for guard in settings.guardrails:
-            plugin: Any = GUARDRAILS.get(guard.check)
-            try:
-                plugin(**{key: _frozen(value) for key, value in guard.options.items()})
-            except TypeError as error:
-                raise Invalid(f"The options of guardrail {guard.check!r} are wrong: {error}.") from error
+        check_route(name, settings)
         for fallback in settings.fallbacks:
             self._releases.get(tx, scope, fallback)
         known = {route.name: route for route in self._store.routes(tx, scope)}
@@ -214,16 +192,27 @@ class Gateways:
         Raises:
             NotFound: the project has no such key, or a route in its list does not exist.
         """
-        keys = self._identity.keys(tx, scope)
-        found = next((one for one in keys if key in {one.id, one.name}), None)
-        if found is None:
-            raise NotFound(f"No key is called {key!r}. {did_you_mean(key, [one.name for one in keys])}")
+        found = self._key(tx, scope, key)
         for route in policy.routes:
             self.route(tx, scope, route)
         self._store.save_policy(tx, scope, found.id, policy)
         self._audit.record(tx, scope, actor, "key.limit", found.id, policy=msgspec.to_builtins(policy))
         self._announce(tx, scope, "key", found.name)
         return found
+
+    def unlimit(self, tx: Tx, scope: Scope, actor: Actor, key: str) -> Key:
+        """Let a key (its name or id) do everything without a limit; errors as in `limit`."""
+        found = self._key(tx, scope, key)
+        self._store.remove_policy(tx, scope, found.id)
+        self._audit.record(tx, scope, actor, "key.unlimit", found.id)
+        self._announce(tx, scope, "key", found.name)
+        return found
+
+    def _key(self, tx: Tx, scope: Scope, key: str) -> Key:
+        keys = self._identity.keys(tx, scope)
+        if found := next((one for one in keys if key in {one.id, one.name}), None):
+            return found
+        raise NotFound(f"No key is called {key!r}. {did_you_mean(key, [one.name for one in keys])}")
 
     def policies(self, tx: Tx, scope: Scope) -> dict[str, KeyPolicy]:
         """What keys may do, by the key's id; a key that is not in it may call everything without a limit."""
@@ -320,33 +309,9 @@ class Gateways:
         announce(tx, changed)
 
 
-def _check_name(kind: str, name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise Invalid(f"{name!r} cannot name a {kind}: use up to 100 letters, digits, '.', '_', ':' and '-'.")
-
-
-def _default_url(provider: str, base_url: str, options: Mapping[str, object]) -> str:
-    """The address a connection leads to, after its provider's default; refuses what cannot work."""
-    plugin: Any = PROVIDERS.get(provider)
-    given = {**options, "base_url": base_url} if base_url else dict(options)
-    try:
-        made = plugin(**{key: _frozen(value) for key, value in given.items()})
-    except TypeError as error:
-        raise Invalid(f"The options do not fit provider {provider!r}: {error}.") from error
-    address = str(made.base_url)
-    if not address:
-        raise Invalid(f"A connection of provider {provider!r} needs a base URL, such as http://127.0.0.1:8000/v1.")
-    parse_address(address)
-    return address
-
-
 def _host(connection: SavedConnection) -> tuple[str, int, bool]:
-    address = parse_address(_default_url(connection.provider, connection.base_url, connection.options))
+    address = parse_address(default_url(connection.provider, connection.base_url, connection.options))
     return address.host, address.port, address.is_tls
-
-
-def _frozen(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  JSON
 
 
 def _virtual(key: Key, policy: KeyPolicy, month: str) -> VirtualKey:

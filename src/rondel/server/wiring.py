@@ -25,6 +25,7 @@ from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
 from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
+from rondel.gateway.configurations import Configurations
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import GatewayChanged
 from rondel.gateway.service import Gateways
@@ -117,6 +118,7 @@ class Services:
     monitors: Monitors
     reviews: Reviews
     gateways: Gateways
+    configurations: Configurations
 
 
 def build(ground: Foundation) -> Services:
@@ -209,6 +211,7 @@ def build(ground: Foundation) -> Services:
         monitors=_monitors(ground, traces, gateways),
         reviews=Reviews(store=ReviewStore(), traces=traces, audit=audit, ids=ids),
         gateways=gateways,
+        configurations=Configurations(gateways=gateways, identity=ground.identity, audit=audit),
     )
 
 
@@ -313,7 +316,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         ),
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
-        gateway_api.routes(services.gateways, keeper, rows, access),
+        gateway_api.routes(services.gateways, services.configurations, keeper, rows, access),
         gateway_api.internal(keeper, ground.secret),
         columns_api.routes(ground.columns, ground.internal_token),
         status.routes(ground, services, keeper, access),
