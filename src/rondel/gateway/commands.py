@@ -8,6 +8,7 @@ import cyclopts
 from rondel.client.http import Api
 from rondel.errors import Invalid
 from rondel.gateway.file_commands import add_file_commands
+from rondel.gateway.litellm.commands import imports
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
 
@@ -20,6 +21,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     _routes(app, connect)
     _limits(app, connect)
     add_file_commands(app, connect)
+    app.command(imports())
     return app
 
 

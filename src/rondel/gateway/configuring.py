@@ -207,6 +207,8 @@ def targets_of(settings: RouteSettings) -> Iterator[tuple[Path, PlainTarget]]:
     """The connections' models that a route names, with their places in it."""
     if settings.target is not None:
         yield ("target",), settings.target
+    for position, spare in enumerate(settings.spares):
+        yield ("spares", position), spare
 
 
 def _check_targets(document: Document, config: GatewayConfig, state: GatewayConfig | None) -> None:

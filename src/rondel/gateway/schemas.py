@@ -84,6 +84,9 @@ class RouteIn(BaseModel):
     """What is set on a route."""
 
     target: TargetIn | None = Field(default=None, description="What answers until a release is live.")
+    spares: list[TargetIn] = Field(
+        default_factory=list[TargetIn], description="Tried in their order when the target fails."
+    )
     fallbacks: list[str] = Field(default_factory=list, description="Releases tried when the chosen one fails.")
     attempts: int = 3
     timeouts: TimeoutsIn = Field(default_factory=TimeoutsIn)

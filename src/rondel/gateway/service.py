@@ -263,7 +263,7 @@ class Gateways:
         for view in self.routes(tx, scope):
             arms = view.arms
             if not arms and view.settings.target is not None:
-                plain = plain_release(place, view.name, view.settings.target)
+                plain = plain_release(place, view.name, view.settings.target, view.settings.spares)
                 releases.append(plain)
                 arms = (Arm(release_id=plain.id),)
             fallbacks = tuple(ids.get(name, name) for name in view.settings.fallbacks)

@@ -55,6 +55,30 @@ def test_a_route_to_a_connection_is_in_the_snapshot(
 
 
 @pytest.mark.usefixtures("key")
+def test_spares_are_targets_in_their_order_each_with_its_own_parameters(
+    rows: Database, gateways: Gateways, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        for name in ("main", "spare"):
+            gateways.connect(tx, scope, actor, name, provider="openai")
+        settings = RouteSettings(
+            target=PlainTarget(connection="main", model="a", parameters={"temperature": 0}),
+            spares=(PlainTarget(connection="spare", model="b"), PlainTarget(connection="nowhere", model="c")),
+        )
+        gateways.save_route(tx, scope, actor, "r", settings)
+    with rows.reading() as tx:
+        (release,) = gateways.compile(tx, 1).releases
+    assert [target.model for target in release.targets] == ["a", "b", "c"]
+    assert [{name: bytes(value) for name, value in target.body.items()} for target in release.targets] == [
+        {"temperature": b"0"},
+        {},
+        {},
+    ]
+    assert release.parameters == {}
+    assert release.targets[2].problem.startswith("There is no connection 'nowhere'")
+
+
+@pytest.mark.usefixtures("key")
 def test_a_release_is_compiled_with_its_prompt_parameters_schema_and_guardrails(
     rows: Database, gateways: Gateways, releases: FixedArms, scope: Scope, actor: Actor
 ) -> None:

@@ -201,6 +201,7 @@ CONNECTIONS = st.builds(
 ROUTES = st.builds(
     RouteSettings,
     target=st.none() | TARGETS,
+    spares=st.lists(TARGETS, max_size=2).map(tuple),
     fallbacks=st.lists(TEXTS, max_size=3).map(tuple),
     attempts=st.integers(1, 10),
     timeouts=st.builds(Timeouts, connect_s=SECONDS, first_byte_s=SECONDS, idle_s=SECONDS, total_s=SECONDS),
