@@ -193,8 +193,9 @@ class Caller(asyncio.Protocol):
         request = self._parsing
         request.method = self._parser.get_method()
         request.path = request.target.partition(b"?")[0]
-        request.is_old = self._parser.get_http_version() == "1.0"
-        request.refusal = self._read_head(request)
+        version = self._parser.get_http_version()
+        request.is_old = version == "1.0"
+        request.refusal = self._read_head(request) if version in {"1.0", "1.1"} else _no_version()
         if self._current is None and not self._waiting:
             self._start(request)
         else:
@@ -293,6 +294,8 @@ class Caller(asyncio.Protocol):
 
     def _refuse_now(self, answer: Answer) -> None:
         """What came cannot be read on."""
+        if self._is_lingering:
+            return  # it was answered when its head came, and the rest of it cannot be read either
         self._parsing.refusal = answer
         self._is_closing = True
         if self._current is None:
@@ -466,6 +469,10 @@ class Rest:
 
 def _refusal(status: int, message: str, code: str, headers: bytes = b"") -> Answer:
     return Answer(status, error_data(message, kind="invalid_request_error", code=code), headers=headers)
+
+
+def _no_version() -> Answer:
+    return _refusal(505, "Write the version: HTTP/1.1.", "http_version")
 
 
 def _head_too_large() -> Answer:

@@ -63,6 +63,7 @@ class Relay:
         self._events = Events()
         self._seen: list[bytes] = []
         self._done = b""
+        self._is_done = False
         self.has_text = False
         self.refused = b""
         """The stream's first event, when that is an error: nothing was passed on yet."""
@@ -103,6 +104,7 @@ class Relay:
             if told.error:
                 self.refused = told.error
                 return b""
+        events = self._up_to_done(events)
         if not self.has_text:
             self.has_text = any(_HAS_TEXT.search(event) for event in events)
         if self._guard is None and not self._hides_usage:
@@ -118,6 +120,14 @@ class Relay:
             else:
                 out.append(self._note(self._guard.feed(event) if self._guard is not None else event))
         return b"".join(out)
+
+    def _up_to_done(self, events: list[bytes]) -> list[bytes]:
+        """Without what comes behind `[DONE]`: the stream is over there."""
+        if self._is_done or not any(DONE in event for event in events):
+            return [] if self._is_done else events
+        last = next((at for at, event in enumerate(events) if data_of(event) == DONE), None)
+        self._is_done = last is not None
+        return events if last is None else events[: last + 1]
 
     def _note(self, events: bytes) -> bytes:
         if events:

@@ -98,8 +98,10 @@ class Line(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(f"answered with something that is not HTTP: {error}")
-            return
+            if not self._is_whole:
+                self._fail(f"answered with something that is not HTTP: {error}")
+                return
+            self._keeps_alive = False  # it came behind the answer, which counts
         if not self._status and self._head_size > HEAD_LIMIT:
             self._fail(f"answered with a head of more than {HEAD_LIMIT:,} bytes")
             return
@@ -124,6 +126,11 @@ class Line(asyncio.Protocol):
             is_stale=self._is_reused and not began,
         )
 
+    def on_message_begin(self) -> None:
+        """The parser found an answer; a second one is to no request of ours, and nothing more is asked here."""
+        if self._is_whole:
+            self._keeps_alive = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser found a header."""
         self._headers[name.lower()] = value
@@ -131,6 +138,8 @@ class Line(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The parser found the end of the head."""
         status = self._parser.get_status_code()
+        if self._is_whole:
+            return
         if status < 200:
             self._headers = {}
             return
@@ -140,11 +149,12 @@ class Line(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """The parser found a piece of the body."""
-        self._parts.append(body)
+        if not self._is_whole:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """The parser found the end of the answer."""
-        if self._status:
+        if self._status and not self._is_whole:
             self._is_whole = True
             self._keeps_alive = self._parser.should_keep_alive()
 

@@ -5,6 +5,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (9.2.5, 9
 
 import re
 
+_MARK = b"\xef\xbb\xbf"
 _GAP = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 DONE = b"[DONE]"
 DONE_EVENT = b"data: [DONE]\n\n"
@@ -44,9 +45,10 @@ class Events:
 
 
 def data_of(event: bytes) -> bytes:
-    """The data of an event: its `data:` lines, joined; empty for a comment."""
+    """The data of an event: its `data:` lines, joined; empty for a comment. A byte order mark does not count."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
         return event[6:-2]
+    event = event.removeprefix(_MARK)
     lines = [line[5:].removeprefix(b" ") for line in re.split(rb"\r\n|\n|\r", event) if line.startswith(b"data:")]
     return b"\n".join(lines)
 
