@@ -2,11 +2,13 @@
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from rondel.audit.service import Audit
+from rondel.clock import SystemClock
 from rondel.errors import Invalid, NotFound
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import KeyPolicy, PlainTarget, RouteGuard, RouteSettings
@@ -327,3 +329,31 @@ def test_a_callers_key_opens_none_of_it(
         assert client.request(method, path, json={"provider": "openai"}).status_code == 403
     with api_client(socket, "nobody") as client:
         assert client.request(method, path, json={"provider": "openai"}).status_code == 401
+
+
+class JumpingClock(SystemClock):
+    """A wall clock that is set by hand; the monotonic one goes on."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 23, tzinfo=UTC) + self.offset
+
+
+@pytest.mark.usefixtures("key")
+def test_versions_of_the_snapshot_grow_though_the_clock_jumps(
+    rows: Database, gateways: Gateways, scope: Scope, actor: Actor
+) -> None:
+    clock = JumpingClock()
+    keeper = SnapshotKeeper(gateways=gateways, rows=rows, clock=clock)
+    versions: list[int] = []
+    for number, days in enumerate((0, 400, -400, 0, -10_000, 10_000, 0)):
+        clock.offset = timedelta(days=days)
+        with rows.transaction() as tx:
+            gateways.save_route(tx, scope, actor, f"r{number}", RouteSettings())
+        keeper.changed(None)  # pyright: ignore[reportArgumentType]  any event
+        assert keeper.refresh()
+        versions.append(keeper.version)
+        assert keeper.wait(versions[-1] - 1, 0.1) is not None
+    assert versions == sorted(set(versions))

@@ -182,8 +182,9 @@ class Caller(asyncio.Protocol):
         self._parsing.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self._parsing.headers.append((name, value))
+        """A header; a trailer behind the body counts for nothing (RFC 9110, 6.5.1)."""
+        if self._is_in_head:
+            self._parsing.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: refuse what can be refused before its body comes."""
@@ -298,7 +299,8 @@ class Caller(asyncio.Protocol):
             return  # it was answered when its head came, and the rest of it cannot be read either
         self._parsing.refusal = answer
         self._is_closing = True
-        if self._current is None:
+        is_owed = self._current is self._parsing and self._handler is None  # its body cannot be read
+        if self._current is None or is_owed:
             self._current = self._parsing
             self.answer(answer)
         elif self._transport is not None:

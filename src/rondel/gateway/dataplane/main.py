@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from rondel.clock import SystemClock
+from rondel.clock import Clock, SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.dataplane.caller import Caller
 from rondel.gateway.dataplane.snapshots import Snapshots
@@ -49,10 +49,11 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
-async def serve(*, folder: Folder, secret: bytes, number: int, host: str, port: int, body_limit: int) -> None:
+async def serve(
+    *, clock: Clock, folder: Folder, secret: bytes, number: int, host: str, port: int, body_limit: int
+) -> None:
     """Run one worker until it is told to stop."""
     loop = asyncio.get_running_loop()
-    clock = SystemClock()
     ids = Ids(clock)
     worker = Worker(
         number=number,
@@ -113,8 +114,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str]) -> int:
-    """Run a worker; the exit code."""
+def main(arguments: list[str], clock: Clock | None = None) -> int:
+    """Run a worker, by the machine's clock unless another is given; the exit code."""
     options = parse(arguments)
     structlog.configure(
         processors=[
@@ -130,6 +131,7 @@ def main(arguments: list[str]) -> int:
         folder.prepare()
         uvloop.run(
             serve(
+                clock=clock or SystemClock(),
                 folder=folder,
                 secret=folder.secret(os.environ.get("RONDEL_SECRET", "")),
                 number=options.worker,
