@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.gateway.asking import ASK, ask, text_of
 from tests.integration.gateway.conftest import started_once
-from tests.integration.gateway.gateway import KEY, Gateway
+from tests.integration.gateway.gateway import KEY, Gateway, key
 from tests.integration.gateway.upstream import Upstream
 
 BODY = json.dumps({"model": "support", "messages": ASK}).encode()
@@ -139,6 +139,38 @@ def test_an_answer_belongs_to_its_request_when_the_next_one_is_garbage(worker: G
     received, is_over = _talk(worker, HEAD + LENGTH + b"\r\n" + BODY + b"\x00garbage\r\n\r\n")
     assert is_over
     assert len(ANSWER.findall(received)) <= 1
+
+
+def test_requests_of_several_keys_on_one_connection_are_never_taken_for_each_others(gateway: Gateway) -> None:
+    """As a proxy in front sends them: in one piece, cut anywhere, and the same heads again and again."""
+    texts = ("sk-rondel-aaaa", "sk-rondel-bbbb")
+    gateway.write(keys=tuple(key(text) for text in texts))
+    gateway.start()
+
+    def request(text: str, number: int) -> bytes:
+        body = json.dumps({"model": "support", "messages": [{"role": "user", "content": f"{text} {number}"}]})
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {text}\r\n"
+        return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+
+    turns = [text for pattern in ("ab", "ba", "aab", "bba", "a", "b", "ab") for text in _texts(pattern, texts)]
+    data = b"".join(request(text, 10 + number) for number, text in enumerate(turns))
+    alone = len(request(texts[0], 10))
+    for size in (10**6, alone, 3 * alone, alone - 40, alone, alone + 30):
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as caller:
+            received, wanted = b"", len(gateway.records()) + len(turns)
+            for at in range(0, len(data), size):
+                caller.sendall(data[at : at + size])
+                time.sleep(0.01)
+            while len(ANSWER.findall(received)) < len(turns) and (piece := caller.recv(65536)):
+                received += piece
+        assert gateway.wait_for(lambda wanted=wanted: len(gateway.records()) == wanted)
+        for record in gateway.records():
+            asked = json.loads(record.request_body)["messages"][0]["content"].split()[0]
+            assert record.key_id == f"key_{asked[-4:]}"
+
+
+def _texts(pattern: str, texts: tuple[str, str]) -> list[str]:
+    return [texts["ab".index(sign)] for sign in pattern]
 
 
 # Bodies

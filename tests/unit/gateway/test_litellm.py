@@ -29,7 +29,7 @@ PROVIDERS = {
         "openai_compatible", "openrouter", "together", "vllm", "xai",
     )
 } | {
-    "azure": frozenset({"base_url", "api_version"}),
+    "azure_openai": frozenset({"base_url", "api_version"}),
     "bedrock": frozenset({"base_url", "region"}),
     "vertex": frozenset({"base_url", "project", "location"}),
 }  # fmt: skip
@@ -76,9 +76,9 @@ def test_a_model_becomes_a_connection_and_a_route() -> None:
         ({"model": "claude-x"}, "anthropic", "claude-x", "", "env:ANTHROPIC_API_KEY", {}),
         (
             {"model": "azure/my-deployment", "api_base": "https://x.openai.azure.com/", "api_version": "2024-06-01"},
-            "azure",
+            "azure_openai",
             "my-deployment",
-            "https://x.openai.azure.com",
+            "https://x.openai.azure.com/openai",
             "env:AZURE_API_KEY",
             {"api_version": "2024-06-01"},
         ),
@@ -87,7 +87,7 @@ def test_a_model_becomes_a_connection_and_a_route() -> None:
             "bedrock",
             "us.anthropic.claude-x-v1:0",
             "",
-            "",
+            "env:RONDEL_SECRET_BEDROCK",
             {"region": "us-east-1"},
         ),
         (
@@ -95,7 +95,7 @@ def test_a_model_becomes_a_connection_and_a_route() -> None:
             "vertex",
             "gemini-x",
             "",
-            "",
+            "env:RONDEL_SECRET_VERTEX",
             {"project": "p", "location": "global"},
         ),
         ({"model": "gemini/gemini-x"}, "gemini", "gemini-x", "", "env:GEMINI_API_KEY", {}),
@@ -232,12 +232,12 @@ def test_addresses_from_the_environment_are_written_down_or_asked_for() -> None:
           - {model_name: m, litellm_params: {model: azure/m, api_base: os.environ/AZURE_API_BASE}}
     """
     known = imported(text, AZURE_API_BASE="https://eu.example")
-    assert connections(known)["azure"].base_url == "https://eu.example"
+    assert connections(known)["azure"].base_url == "https://eu.example/openai/v1"
     unknown = imported(text)
-    assert connections(unknown)["azure"].base_url == "https://azure-api-base.invalid"
+    assert connections(unknown)["azure"].base_url == "https://azure-api-base.invalid/openai/v1"
     assert "It is read from AZURE_API_BASE, which is not set here." in told(unknown)
     inside = imported(f"{text}\n        environment_variables: {{AZURE_API_BASE: 'https://in.example'}}")
-    assert connections(inside)["azure"].base_url == "https://in.example"
+    assert connections(inside)["azure"].base_url == "https://in.example/openai/v1"
     assert "Set them where 'rondel up' starts: AZURE_API_BASE." in told(inside)
 
 
@@ -291,11 +291,13 @@ def test_what_nobody_here_can_answer_is_told() -> None:
           - {model_name: b, litellm_params: {model: mystery}}
           - {model_name: c, litellm_params: {model: openai_like/x}}
           - {model_name: d, litellm_params: {model: openai/x, api_base: "no url"}}
+          - {model_name: f, litellm_params: {model: vertex_ai/claude-x@1, vertex_project: p}}
           - {model_name: e, litellm_params: {model: openai/dall-e-3}, model_info: {mode: image_generation}}
     """)
     assert set(routes(found)) == {"e"}
     for sentence in (
         "LiteLLM's 'sagemaker'",
+        "'vertex_ai (claude)'",
         "'mystery' cannot be told",
         "It names no api_base.",
         "'no url' is not a URL",

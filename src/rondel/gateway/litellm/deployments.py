@@ -40,6 +40,7 @@ _CREDENTIALS = frozenset(
         "client_secret",
     }
 )  # fmt: skip
+_BY_MACHINE = frozenset({"bedrock", "vertex"})
 _READ = frozenset(
     {"model", "api_key", "api_base", "base_url", "custom_llm_provider", "extra_body", "extra_headers", "headers",
      "organization", "timeout", "stream_timeout", "weight", "order", "litellm_credential_name"}
@@ -145,7 +146,7 @@ class Reader:
             base = ""
         try:
             if base and not parse_address(base).path:
-                base += host.path
+                base += host.dated_path if host.dated_path and params.get("api_version") else host.path
         except Invalid as error:
             self._notes.add(f"{where}.api_base", error.message, "Write the address in 'base_url'.")
             return None
@@ -198,9 +199,13 @@ class Reader:
 
     def _secret(self, host: Host, params: Json, where: str) -> str:
         given = str(params.get("api_key") or "")
-        if taken := sorted(_CREDENTIALS & set(params)):
+        taken = sorted(_CREDENTIALS & set(params))
+        if not given and not taken and host.provider in _BY_MACHINE:
+            taken = ["credentials of the machine"]  # LiteLLM looks for them by itself
+        if taken:
             wanted = f"RONDEL_SECRET_{host.provider.upper()}"
-            instead = f"Give the credentials as the connection's secret, in {wanted} (see the provider's guide)."
+            form = " as ACCESS_KEY:SECRET[:SESSION_TOKEN]" if host.provider == "bedrock" else ""
+            instead = f"Give the credentials as the connection's secret, in {wanted}{form} (see the provider)."
             self._notes.add(
                 f"{where}.{', '.join(taken)}", "Credentials are one secret of the connection here.", instead
             )

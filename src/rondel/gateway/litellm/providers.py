@@ -9,27 +9,29 @@ from typing import NamedTuple
 
 class Host(NamedTuple):
     """Our provider for one of theirs; `variable` holds its key unless the file says another, `base_url` where it is
-    unless our provider knows that itself. `path` is put behind a base URL that is a bare host."""
+    unless our provider knows that itself. `path` is put behind a base URL that is a bare host, `dated_path` where an
+    `api_version` is given."""
 
     provider: str
     variable: str = ""
     base_url: str = ""
     path: str = ""
+    dated_path: str = ""
 
 
 _COMPATIBLE = "openai_compatible"
 HOSTS = {
-    "anthropic": Host("anthropic", "ANTHROPIC_API_KEY"),
-    "azure": Host("azure", "AZURE_API_KEY"),
-    "azure_ai": Host("azure", "AZURE_AI_API_KEY"),
-    "azure_text": Host("azure", "AZURE_API_KEY"),
+    "anthropic": Host("anthropic", "ANTHROPIC_API_KEY", path="/v1"),
+    "azure": Host("azure_openai", "AZURE_API_KEY", path="/openai/v1", dated_path="/openai"),
+    "azure_ai": Host("azure_openai", "AZURE_AI_API_KEY", path="/openai/v1", dated_path="/openai"),
+    "azure_text": Host("azure_openai", "AZURE_API_KEY", path="/openai/v1", dated_path="/openai"),
     "bedrock": Host("bedrock"),
     "bedrock_converse": Host("bedrock"),
     "cohere": Host("cohere", "COHERE_API_KEY"),
     "cohere_chat": Host("cohere", "COHERE_API_KEY"),
     "deepseek": Host("deepseek", "DEEPSEEK_API_KEY"),
     "fireworks_ai": Host("fireworks", "FIREWORKS_API_KEY"),
-    "gemini": Host("gemini", "GEMINI_API_KEY"),
+    "gemini": Host("gemini", "GEMINI_API_KEY", path="/v1beta"),
     "groq": Host("groq", "GROQ_API_KEY"),
     "hosted_vllm": Host("vllm", "HOSTED_VLLM_API_KEY"),
     "mistral": Host("mistral", "MISTRAL_API_KEY"),
@@ -72,6 +74,10 @@ _ROUTES = {"bedrock": ("converse/", "converse_like/", "invoke/"), "azure": ("res
 """Words between provider and model that choose a dialect there; the provider here chooses by itself."""
 
 
+_FOREIGN = {"azure_ai": "claude", "vertex_ai": "claude"}
+"""Models that a host serves in another dialect than its own, which our provider of it does not speak."""
+
+
 class Named(NamedTuple):
     """A model, and LiteLLM's provider of it; empty when it cannot be told."""
 
@@ -85,7 +91,8 @@ def named(model: str, custom: str, *, has_base: bool) -> Named:
     if slash and provider in HOSTS:
         for word in _ROUTES.get(provider, ()):
             rest = rest.removeprefix(word)
-        return Named(provider, rest)
+        is_foreign = provider in _FOREIGN and _FOREIGN[provider] in rest
+        return Named(f"{provider} ({_FOREIGN[provider]})" if is_foreign else provider, rest)
     if custom:
         return Named(custom, model)
     if slash:
