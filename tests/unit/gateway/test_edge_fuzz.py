@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.gateway.edge import CHAT, Edge, strictly
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 KINDS = st.sampled_from(["now", "later", "streamed"])
 
 TOKENS = st.sampled_from(
