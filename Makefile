@@ -24,6 +24,10 @@ check: .venv/.dev  ## Format, lint, strict types, import contracts
 
 train: .venv/.train  ## Install what fine-tuning needs (TORCH="torch==2.13.0" from the index that pip is configured for)
 
+fuzz: .venv/.dev  ## Feed tampered requests to the gateway's HTTP edge for FUZZ_S seconds (an hour unless set)
+	end=$$(( $$(date +%s) + $${FUZZ_S:-3600} )); while [ $$(date +%s) -lt $$end ]; do \
+	  FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} .venv/bin/pytest -q --timeout=0 tests/unit/gateway/test_edge_fuzz.py || exit 1; done
+
 bench: bench-gateway bench-console  ## Run the benchmarks there are
 
 bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time
@@ -60,4 +64,4 @@ clean:  ## Remove the virtual environment and what tests left
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help demo test check train bench bench-gateway bench-console screenshots lock clean
+.PHONY: help demo test check fuzz train bench bench-gateway bench-console screenshots lock clean

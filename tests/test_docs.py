@@ -22,6 +22,8 @@ from rondel.cli import main
 from rondel.client.sdk import Client
 from rondel.evaluation.ports import EVALUATORS
 from rondel.events import Event
+from rondel.gateway.configuring import check as check_configuration
+from rondel.gateway.configuring import read as read_configuration
 from rondel.governance.schemas import PolicyIn
 from rondel.prompts.rules import check
 from rondel.prompts.schemas import PromptIn
@@ -287,12 +289,17 @@ def _evaluators(document: Any) -> None:
         assert name == "parameters" or EVALUATORS.get(name)(**options)
 
 
+def _configuration(document: Any) -> None:
+    check_configuration(read_configuration("shown", json.encode(document).decode()))
+
+
 READERS: Mapping[str, Callable[[Any], object]] = {
     "trainer": read_recipe,
     "requirements": PolicyIn.model_validate,
     "route": read_release,
     "ladder": read_plan,
     "messages": _prompt,
+    "connections": _configuration,
     "port": _settings,
     "columns": _settings,
     "rows": _settings,

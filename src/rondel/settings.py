@@ -12,6 +12,8 @@ from rondel.errors import Invalid, did_you_mean
 
 LIMITS_DOWN = ("local", "closed")
 LIMITS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
+SECTIONS = frozenset({"gateway"})
+"""What `rondel.yaml` may hold beside settings; others read it (`rondel gateway apply`)."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 RANGES = {"port": (1, 65_535), "workers": (1, 256), "body_limit": (1, 2**40), "engine_threads": (0, 4096)}
@@ -107,6 +109,8 @@ def load(
     path = (folder or Path.cwd()) / "rondel.yaml"
     if path.is_file():
         for name, value in _read(path).items():
+            if name in SECTIONS:
+                continue
             if name not in hints:
                 raise Invalid(f"{path.name} sets {name!r}, which is no setting. {did_you_mean(name, hints)}")
             values[name] = _convert(name, value, hints[name], path.name)

@@ -1,15 +1,18 @@
-"""`/api/v1/connections`, `/routes`, `/limits`, `/gateway`; and the snapshot, for the workers alone."""
+"""`/api/v1/connections`, `/routes`, `/limits`, `/gateway`, `/gateway/config`; the snapshot, for the workers alone."""
 
 import hmac
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from rondel.errors import NotFound, Unauthorized
+from rondel.errors import Invalid, NotFound, Unauthorized
 from rondel.gateway.compiling import subject_of
+from rondel.gateway.configurations import Configurations
+from rondel.gateway.configuring import Applied, etag, schema, written
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.rules import internal_key
 from rondel.gateway.schemas import (
+    AppliedOut,
     ConnectionIn,
     ConnectionOut,
     GatewayOut,
@@ -33,9 +36,12 @@ LONG_POLL_S = 2.0
 """Short, since it keeps a thread: of a worker that was killed meanwhile, and of a server that is told to stop."""
 
 
-def routes(gateways: Gateways, keeper: SnapshotKeeper, rows: Rows, access: Access) -> APIRouter:
+def routes(
+    gateways: Gateways, configurations: Configurations, keeper: SnapshotKeeper, rows: Rows, access: Access
+) -> APIRouter:
     """What people set about the gateway."""
     router = APIRouter(prefix="/api/v1", tags=["gateway"])
+    _configuration(router, configurations, rows, access)
     _connections(router, gateways, rows, access)
     _routes(router, gateways, rows, access)
     viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
@@ -168,6 +174,58 @@ def _routes(router: APIRouter, gateways: Gateways, rows: Rows, access: Access) -
         with rows.transaction() as tx:
             gateways.remove_route(tx, caller.scope, caller.actor, name)
         return Response(status_code=204)
+
+
+class _Undone(Exception):
+    """Takes the result of a dry run out of the transaction that it rolls back."""
+
+    def __init__(self, applied: Applied) -> None:
+        super().__init__()
+        self.applied = applied
+
+
+async def _text(request: Request) -> str:
+    try:
+        return (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"The configuration is not UTF-8: {error}.") from error
+
+
+def _configuration(router: APIRouter, configurations: Configurations, rows: Rows, access: Access) -> None:
+    viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
+
+    @router.get("/gateway/config", response_class=Response)
+    def export(caller: Annotated[Caller, viewer]) -> Response:
+        """The configuration as a file that changes nothing when it is applied."""
+        with rows.reading() as tx:
+            state = configurations.export(tx, caller.scope)
+        return Response(written(state), media_type="application/yaml", headers={"etag": f'"{etag(state)}"'})
+
+    @router.get("/gateway/config-schema")
+    def schema_(caller: Annotated[Caller, viewer]) -> dict[str, Any]:  # noqa: ARG001  its presence is the access check
+        """The JSON schema of that file."""
+        return schema()
+
+    @router.post("/gateway/config")
+    def apply(
+        caller: Annotated[Caller, admin],
+        text: Annotated[str, Depends(_text)],
+        dry_run: bool = False,
+        prune: bool = False,
+        expected: Annotated[str | None, Query(alias="etag")] = None,
+        file: Annotated[str, Query(max_length=500)] = "config",
+    ) -> AppliedOut:
+        """Make everything as the file in the body (YAML or JSON) says, in one transaction; `dry_run` only tells."""
+        try:
+            with rows.transaction() as tx:
+                applied = configurations.apply(
+                    tx, caller.scope, caller.actor, file=file, text=text, prune=prune, expected=expected
+                )
+                if dry_run:
+                    raise _Undone(applied)
+        except _Undone as undone:
+            return AppliedOut.of(undone.applied, is_applied=False)
+        return AppliedOut.of(applied, is_applied=True)
 
 
 def internal(keeper: SnapshotKeeper, secret: bytes) -> APIRouter:

@@ -8,6 +8,8 @@ import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import Invalid, did_you_mean
+from rondel.gateway.file_commands import add_file_commands
+from rondel.gateway.litellm.commands import imports
 from rondel.gateway.secrets.commands import value_asked_for
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
@@ -20,6 +22,8 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     _connections(app, connect)
     _routes(app, connect)
     _limits(app, connect)
+    add_file_commands(app, connect)
+    app.command(imports())
     return app
 
 

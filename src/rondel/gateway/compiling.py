@@ -88,15 +88,21 @@ def subject_of(call: ReleaseCall) -> str:
     return f"Route {place.split(':', 2)[-1]!r}" if is_plain else call.name or call.id
 
 
-def plain_release(place: Place, route: str, target: PlainTarget) -> ReleaseCall:
-    """What a route without a live release calls."""
+def plain_release(place: Place, route: str, target: PlainTarget, spares: Sequence[PlainTarget] = ()) -> ReleaseCall:
+    """What a route without a live release calls: `target`, and `spares` in their order when it fails."""
+    own = {name: raw(value) for name, value in target.parameters.items()}
+    targets = [_target(place, one.connection, one.model, None) for one in (target, *spares)]
+    if spares:  # each has parameters of its own, so none are the release's
+        bodies = [{name: raw(value) for name, value in one.parameters.items()} for one in (target, *spares)]
+        pairs = zip(targets, bodies, strict=True)
+        targets = [msgspec.structs.replace(made, body={**made.body, **body}) for made, body in pairs]
     return ReleaseCall(
         id=f"plain:{place.scope.project_id}:{place.scope.environment}:{route}",
         digest="",
         project_id=place.scope.project_id,
         name="",
-        targets=(_target(place, target.connection, target.model, None),),
-        parameters={name: raw(value) for name, value in target.parameters.items()},
+        targets=tuple(targets),
+        parameters={} if spares else own,
     )
 
 

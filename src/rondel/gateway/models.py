@@ -306,9 +306,13 @@ class RouteGuard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person sets on a route; meanings as in `Route`. `fallbacks` are names of releases."""
+    """What a person sets on a route; meanings as in `Route`. `fallbacks` are names of releases.
+
+    `spares` are tried in their order when `target` fails, before any fallback.
+    """
 
     target: PlainTarget | None = None
+    spares: tuple[PlainTarget, ...] = ()
     fallbacks: tuple[str, ...] = ()
     attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     timeouts: Timeouts = Timeouts()

@@ -7,6 +7,7 @@ import msgspec
 from pydantic import BaseModel, Field, SecretStr
 
 from rondel.errors import Invalid
+from rondel.gateway.configuring import Applied, Change
 from rondel.gateway.models import Arm, Capture, KeyPolicy, OnFailure, RouteSettings, RouteView, SavedConnection
 from rondel.gateway.secrets.models import Rotation, SecretView
 from rondel.identity.models import Owner
@@ -131,6 +132,9 @@ class RouteIn(BaseModel):
     """What is set on a route."""
 
     target: TargetIn | None = Field(default=None, description="What answers until a release is live.")
+    spares: list[TargetIn] = Field(
+        default_factory=list[TargetIn], description="Tried in their order when the target fails."
+    )
     fallbacks: list[str] = Field(default_factory=list, description="Releases tried when the chosen one fails.")
     attempts: int = 3
     timeouts: TimeoutsIn = Field(default_factory=TimeoutsIn)
@@ -235,6 +239,57 @@ class GatewayOut(BaseModel):
     keys: int
     connections: int
     problems: list[ProblemOut]
+
+
+class FieldChangeOut(BaseModel):
+    """One value, as the file would show it; null is the default."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class ChangeOut(BaseModel):
+    """What applying a file does to one connection, route or key."""
+
+    kind: str
+    name: str
+    action: str
+    fields: list[FieldChangeOut]
+
+    @classmethod
+    def of(cls, change: Change) -> "ChangeOut":
+        """From the model."""
+        fields = [FieldChangeOut(field=one.field, before=one.before, after=one.after) for one in change.fields]
+        return cls(kind=change.kind, name=change.name, action=change.action.value, fields=fields)
+
+
+class KeptOut(BaseModel):
+    """Something that is there and that the file does not name; only `prune` removes it."""
+
+    kind: str
+    name: str
+
+
+class AppliedOut(BaseModel):
+    """What a file changed, or would change. `etag` tells the state that it was compared with, `after` the new one."""
+
+    etag: str
+    after: str
+    is_applied: bool
+    changes: list[ChangeOut]
+    kept: list[KeptOut]
+
+    @classmethod
+    def of(cls, applied: Applied, *, is_applied: bool) -> "AppliedOut":
+        """From what the service says."""
+        return cls(
+            etag=applied.before,
+            after=applied.after,
+            is_applied=is_applied,
+            changes=[ChangeOut.of(change) for change in applied.comparison.changes],
+            kept=[KeptOut(kind=kept.kind, name=kept.name) for kept in applied.comparison.kept],
+        )
 
 
 def _convert(values: object, kind: type[T]) -> T:

@@ -1,9 +1,7 @@
 """The use cases of the gateway: connections, routes, what keys may do, and the snapshot of it all."""
 
 import builtins
-import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -11,6 +9,7 @@ from rondel.audit.service import Audit
 from rondel.clock import to_ns
 from rondel.errors import Invalid, NotFound, RondelError, did_you_mean
 from rondel.events import announce
+from rondel.gateway.checking import check_connection, check_route, default_url
 from rondel.gateway.compiling import Place, connections_of, plain_release, release_call, route_guard, served_models
 from rondel.gateway.limiting import limited_owners, limits_of, virtual_key
 from rondel.gateway.models import (
@@ -30,14 +29,10 @@ from rondel.gateway.models import (
     VirtualKey,
 )
 from rondel.gateway.ports import PROVIDERS
-from rondel.gateway.providing import frozen, provider_of
-from rondel.gateway.rules import account_of, parse_address
+from rondel.gateway.rules import account_of
 from rondel.gateway.secrets.models import Sealed
-from rondel.gateway.secrets.ports import SECRETS
-from rondel.gateway.secrets.rules import parse_reference
 from rondel.gateway.secrets.service import PREFIX, Secrets, origin_of, stored_name
 from rondel.gateway.store import GatewayStore
-from rondel.guardrails.ports import GUARDRAILS
 from rondel.identity.models import Actor, Owner, OwnerKind, Role
 from rondel.identity.rules import may
 from rondel.identity.service import Identity
@@ -54,7 +49,6 @@ from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.telemetry.records import ArmStage
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 TOLD_USERS = 10_000
 """End users whose spending the workers are told; the others' they know from their own ledger."""
 _GONE = frozenset({Stage.RETIRED, Stage.ROLLED_BACK})
@@ -105,10 +99,8 @@ class Gateways:
             Invalid: the URL, the secret's reference, a header or an option is wrong.
             Unavailable: the kind of the secret needs a library that is not installed; or there is no key to seal it.
         """
-        _check_name("connection", name)
-        if name == "local":
-            raise Invalid("The name 'local' stands for the models that are served here: choose another.")
-        address = _default_url(provider, base_url, options or {})
+        check_connection(name, provider, base_url, secret or "", headers or {}, options or {})
+        address = default_url(provider, base_url, options or {})
         before = self._store.connection(tx, scope, name)
         origin = origin_of(address)
         if value is not None:
@@ -117,11 +109,8 @@ class Gateways:
             secret = f"{PREFIX}{name}"
         elif secret is None:
             secret = before.secret if before is not None and _origin(before) == origin else ""
-        elif secret:
-            self._check_secret(tx, scope, secret, origin)
-        for header, text in (headers or {}).items():
-            if not re.fullmatch(r"[A-Za-z0-9-]+", header) or not text.isprintable():
-                raise Invalid(f"{header!r} with its value is no header.")
+        elif stored := stored_name(secret):
+            self._secrets.check(tx, scope, stored, origin)
         connection = SavedConnection(
             id=before.id if before else self._ids.new("con"),
             name=name,
@@ -170,12 +159,6 @@ class Gateways:
         """The provider plugins that are installed."""
         return PROVIDERS.list()
 
-    def _check_secret(self, tx: Tx, scope: Scope, secret: str, origin: str) -> None:
-        reference = parse_reference(secret, [kind.name for kind in SECRETS.list()])
-        SECRETS.get(reference.kind)().check(reference.name, reference.field)
-        if stored := stored_name(secret):
-            self._secrets.check(tx, scope, stored, origin)
-
     # Routes
 
     def save_route(self, tx: Tx, scope: Scope, actor: Actor, name: str, settings: RouteSettings) -> RouteView:
@@ -185,13 +168,7 @@ class Gateways:
             NotFound: a guardrail or a fallback release is not known.
             Invalid: the name or an option is wrong.
         """
-        _check_name("route", name)
-        for guard in settings.guardrails:
-            plugin: Any = GUARDRAILS.get(guard.check)
-            try:
-                plugin(**{key: frozen(value) for key, value in guard.options.items()})
-            except TypeError as error:
-                raise Invalid(f"The options of guardrail {guard.check!r} are wrong: {error}.") from error
+        check_route(name, settings)
         for fallback in settings.fallbacks:
             self._releases.get(tx, scope, fallback)
         known = {route.name: route for route in self._store.routes(tx, scope)}
@@ -357,7 +334,7 @@ class Gateways:
         for view in self.routes(tx, scope):
             arms = view.arms
             if not arms and view.settings.target is not None:
-                plain = plain_release(place, view.name, view.settings.target)
+                plain = plain_release(place, view.name, view.settings.target, view.settings.spares)
                 releases.append(plain)
                 arms = (Arm(release_id=plain.id),)
             fallbacks = tuple(ids.get(name, name) for name in view.settings.fallbacks)
@@ -403,22 +380,8 @@ class Gateways:
         announce(tx, changed)
 
 
-def _check_name(kind: str, name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise Invalid(f"{name!r} cannot name a {kind}: use up to 100 letters, digits, '.', '_', ':' and '-'.")
-
-
-def _default_url(provider: str, base_url: str, options: Mapping[str, object]) -> str:
-    """The address a connection leads to, after its provider's default; refuses what cannot work."""
-    address = provider_of(provider, base_url, options).base_url
-    if not address:
-        raise Invalid(f"A connection of provider {provider!r} needs a base URL, such as http://127.0.0.1:8000/v1.")
-    parse_address(address)
-    return address
-
-
 def _origin(connection: SavedConnection) -> str:
-    return origin_of(_default_url(connection.provider, connection.base_url, connection.options))
+    return origin_of(default_url(connection.provider, connection.base_url, connection.options))
 
 
 def _pair(scope: Scope) -> tuple[str, str]:

@@ -117,6 +117,10 @@ class GatewayStore:
         }
         tx.upsert(KEY_POLICIES, values, ("project_id", "environment", "key_id"))
 
+    def remove_policy(self, tx: Tx, scope: Scope, key_id: str) -> None:
+        """Delete one."""
+        tx.execute(delete(KEY_POLICIES).where(within(KEY_POLICIES, scope), KEY_POLICIES.c.key_id == key_id))
+
     def policies(self, tx: Tx, scope: Scope) -> dict[str, KeyPolicy]:
         """All, by the key's id."""
         found = select(KEY_POLICIES).where(within(KEY_POLICIES, scope))

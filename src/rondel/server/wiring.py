@@ -26,6 +26,7 @@ from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
 from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
+from rondel.gateway.configurations import Configurations
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import GatewayChanged
 from rondel.gateway.secrets.keys import Keys, key_file
@@ -134,6 +135,7 @@ class Services:
     gateways: Gateways
     prices: Prices
     budgets: Budgets
+    configurations: Configurations
 
 
 def build(ground: Foundation) -> Services:
@@ -234,6 +236,7 @@ def build(ground: Foundation) -> Services:
         gateways=gateways,
         prices=prices,
         budgets=budgets,
+        configurations=Configurations(gateways=gateways, identity=ground.identity, audit=audit),
     )
 
 
@@ -355,7 +358,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         ),
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
-        gateway_api.routes(services.gateways, keeper, rows, access),
+        gateway_api.routes(services.gateways, services.configurations, keeper, rows, access),
         prices_api.routes(services.prices, rows, access),
         gateway_api.secrets(services.secrets, rows, access),
         gateway_api.internal(keeper, ground.secret),

@@ -2,133 +2,35 @@
 
 import json
 import threading
-import time
-from collections.abc import Generator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
-import uvicorn
 
 from rondel.audit.service import Audit
 from rondel.clock import FixedClock, SystemClock, to_ns
 from rondel.errors import Invalid, NotFound
-from rondel.gateway.api import internal, routes
-from rondel.gateway.api import secrets as secrets_routes
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import Allowance, KeyPolicy, Limits, PlainTarget, RouteGuard, RouteSettings
 from rondel.gateway.pages import problems
 from rondel.gateway.rules import internal_key
-from rondel.gateway.secrets.keys import Keys
 from rondel.gateway.secrets.service import Secrets
-from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
-from rondel.gateway.store import GatewayStore
-from rondel.governance.service import Policies
-from rondel.governance.store import GovernanceStore
-from rondel.identity.api import Access
 from rondel.identity.models import Actor, Key, Role
 from rondel.identity.service import Identity
-from rondel.identity.store import IdentityStore
-from rondel.ids import Ids
-from rondel.registry.catalogue import Catalogue
-from rondel.registry.service import Registry
-from rondel.registry.store import RegistryStore
 from rondel.releases.bundle import read_release
 from rondel.releases.models import Arm
 from rondel.releases.models import Role as ArmRole
-from rondel.releases.parts import PartsByKind
-from rondel.releases.service import Releases
-from rondel.releases.store import ReleaseStore
-from rondel.server.app import build
 from rondel.serving.models import AdapterRef, DeploymentState, EngineSettings, Observed, ServedName
 from rondel.serving.service import Deployments
-from rondel.serving.store import ServingStore
 from rondel.spend.budgets.models import Charge, Window
 from rondel.spend.budgets.rules import began, day_of
 from rondel.spend.budgets.service import Budgets
-from rondel.spend.budgets.store import BudgetStore
-from rondel.spend.models import ModelPrice
-from rondel.spend.ports import OwnPrices
-from rondel.storage.blobs.disk import DiskBlobs
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 from rondel.storage.rows.database import Database
-from rondel.telemetry.ports import KeptObservations
 from rondel.telemetry.records import ArmStage
-
-SECRET = b"0123456789abcdef0123456789abcdef"
-PRICE = ModelPrice(input_nano=5, output_nano=7, version="own")
-
-
-class FixedArms(Releases):
-    """Releases whose arms a test says."""
-
-    fixed: tuple[Arm, ...] = ()
-
-    def arms(self, tx: Tx, scope: Scope, route: str) -> tuple[Arm, ...]:
-        return self.fixed or super().arms(tx, scope, route)
-
-
-@pytest.fixture
-def identity(audit: Audit, ids: Ids) -> Identity:
-    return Identity(store=IdentityStore(), audit=audit, ids=ids, clock=SystemClock(), secret=SECRET)
-
-
-@pytest.fixture
-def key(rows: Database, identity: Identity, scope: Scope, actor: Actor) -> Key:
-    with rows.transaction() as tx:
-        return identity.issue_key(tx, scope, actor, name="app", role=Role.CALLER).key
-
-
-@pytest.fixture
-def releases(audit: Audit, ids: Ids) -> FixedArms:
-    policies = Policies(store=GovernanceStore(), audit=audit, ids=ids)
-    parts, seen = PartsByKind({}), KeptObservations()
-    return FixedArms(store=ReleaseStore(), policies=policies, parts=parts, observations=seen, audit=audit, ids=ids)
-
-
-@pytest.fixture
-def deployments(audit: Audit, ids: Ids, tmp_path: Path) -> Deployments:
-    blobs = DiskBlobs(tmp_path)
-    registry = Registry(store=RegistryStore(), audit=audit, ids=ids, blobs=blobs, catalogue=Catalogue(blobs=blobs))
-    return Deployments(store=ServingStore(), audit=audit, ids=ids, registry=registry)
-
-
-@pytest.fixture
-def budgets(audit: Audit, ids: Ids, identity: Identity) -> Budgets:
-    return Budgets(store=BudgetStore(), identity=identity, audit=audit, ids=ids)
-
-
-@pytest.fixture
-def secrets(audit: Audit, ids: Ids, tmp_path: Path) -> Secrets:
-    keys = Keys("", tmp_path / "keys" / "secrets.key", tmp_path / "data")
-    return Secrets(store=SecretStore(), connections=GatewayStore(), audit=audit, ids=ids, keys=keys)
-
-
-@pytest.fixture
-def gateways(
-    audit: Audit,
-    ids: Ids,
-    identity: Identity,
-    releases: FixedArms,
-    deployments: Deployments,
-    budgets: Budgets,
-    secrets: Secrets,
-) -> Gateways:
-    return Gateways(
-        store=GatewayStore(),
-        audit=audit,
-        ids=ids,
-        identity=identity,
-        releases=releases,
-        deployments=deployments,
-        prices=OwnPrices({("openai", "gpt"): PRICE}),
-        budgets=budgets,
-        secrets=secrets,
-        workers=2,
-    )
+from tests.contract.gateway.conftest import PRICE, SECRET, FixedArms, api_client
 
 
 def test_a_route_to_a_connection_is_in_the_snapshot(
@@ -243,6 +145,30 @@ def test_spending_is_no_news_for_workers_but_those_who_come_hear_of_it(
     assert keeper.version > version
     clock.advance(120)
     assert not keeper.refresh()
+
+
+@pytest.mark.usefixtures("key")
+def test_spares_are_targets_in_their_order_each_with_its_own_parameters(
+    rows: Database, gateways: Gateways, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        for name in ("main", "spare"):
+            gateways.connect(tx, scope, actor, name, provider="openai")
+        settings = RouteSettings(
+            target=PlainTarget(connection="main", model="a", parameters={"temperature": 0}),
+            spares=(PlainTarget(connection="spare", model="b"), PlainTarget(connection="nowhere", model="c")),
+        )
+        gateways.save_route(tx, scope, actor, "r", settings)
+    with rows.reading() as tx:
+        (release,) = gateways.compile(tx, 1).releases
+    assert [target.model for target in release.targets] == ["a", "b", "c"]
+    assert [{name: bytes(value) for name, value in target.body.items()} for target in release.targets] == [
+        {"temperature": b"0"},
+        {},
+        {},
+    ]
+    assert release.parameters == {}
+    assert release.targets[2].problem.startswith("There is no connection 'nowhere'")
 
 
 @pytest.mark.usefixtures("key")
@@ -444,11 +370,6 @@ def test_every_write_is_in_the_audit_log(
     assert wanted <= set(told)
 
 
-@pytest.fixture
-def keeper(rows: Database, gateways: Gateways) -> SnapshotKeeper:
-    return SnapshotKeeper(gateways=gateways, rows=rows, clock=SystemClock())
-
-
 @pytest.mark.usefixtures("key")
 def test_a_waiting_worker_gets_a_change_at_once(
     rows: Database, gateways: Gateways, keeper: SnapshotKeeper, scope: Scope, actor: Actor
@@ -470,36 +391,13 @@ def test_a_waiting_worker_gets_a_change_at_once(
     assert keeper.version > first
 
 
-@pytest.fixture
-def socket(
-    tmp_path: Path, gateways: Gateways, secrets: Secrets, keeper: SnapshotKeeper, rows: Database, identity: Identity
-) -> Generator[Path]:
-    """The server on its Unix socket."""
-    access = Access(identity, rows)
-    routers = [internal(keeper, SECRET), routes(gateways, keeper, rows, access), secrets_routes(secrets, rows, access)]
-    path = tmp_path / "s.sock"
-    server = uvicorn.Server(uvicorn.Config(build(routers, version="0"), uds=str(path), log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield path
-    server.should_exit = server.force_exit = True
-    thread.join(5)
-
-
-def _client(socket: Path, key: str) -> httpx.Client:
-    transport = httpx.HTTPTransport(uds=str(socket))
-    return httpx.Client(transport=transport, base_url="http://rondel", headers={"authorization": f"Bearer {key}"})
-
-
 @pytest.mark.usefixtures("key")
 def test_the_snapshot_is_for_workers_only(socket: Path, keeper: SnapshotKeeper) -> None:
     keeper.refresh()
-    with _client(socket, internal_key(SECRET)) as worker:
+    with api_client(socket, internal_key(SECRET)) as worker:
         assert worker.get("/internal/snapshot", params={"after": 0}).json()["version"] == keeper.version
         assert worker.get("/internal/snapshot", headers={"x-forwarded-for": "1.2.3.4"}).status_code == 404
-    with _client(socket, "wrong") as stranger:
+    with api_client(socket, "wrong") as stranger:
         assert stranger.get("/internal/snapshot").status_code == 401
 
 
@@ -508,7 +406,7 @@ def test_the_api(
 ) -> None:
     with rows.transaction() as tx:
         admin = identity.issue_key(tx, scope, actor, name="admin", role=Role.ADMIN).secret
-    with _client(socket, admin) as client:
+    with api_client(socket, admin) as client:
         made = client.put("/api/v1/connections/main", json={"provider": "openai", "secret": "env:MY_API_KEY"})
         assert made.json()["id"].startswith("con_")
         target = {"connection": "main", "model": "gpt"}
@@ -563,7 +461,7 @@ def test_a_route_that_cannot_be_called_is_told_by_its_name(
 ) -> None:
     with rows.transaction() as tx:
         admin = identity.issue_key(tx, scope, actor, name="admin", role=Role.ADMIN).secret
-    with _client(socket, admin) as client:
+    with api_client(socket, admin) as client:
         client.put("/api/v1/routes/r", json={"target": {"connection": "local", "model": "tiny"}}).raise_for_status()
         keeper.changed(None)  # pyright: ignore[reportArgumentType]  any event
         keeper.refresh()
@@ -586,6 +484,9 @@ def test_a_route_that_cannot_be_called_is_told_by_its_name(
         ("GET", "/api/v1/limits"),
         ("PUT", "/api/v1/limits/x"),
         ("GET", "/api/v1/gateway"),
+        ("GET", "/api/v1/gateway/config"),
+        ("GET", "/api/v1/gateway/config-schema"),
+        ("POST", "/api/v1/gateway/config"),
         ("GET", "/api/v1/providers"),
         ("GET", "/api/v1/secrets"),
         ("PUT", "/api/v1/secrets/x"),
@@ -598,7 +499,35 @@ def test_a_callers_key_opens_none_of_it(
 ) -> None:
     with rows.transaction() as tx:
         secret = identity.issue_key(tx, scope, actor, name="caller", role=Role.CALLER).secret
-    with _client(socket, secret) as client:
+    with api_client(socket, secret) as client:
         assert client.request(method, path, json={"provider": "openai"}).status_code == 403
-    with _client(socket, "nobody") as client:
+    with api_client(socket, "nobody") as client:
         assert client.request(method, path, json={"provider": "openai"}).status_code == 401
+
+
+class JumpingClock(SystemClock):
+    """A wall clock that is set by hand; the monotonic one goes on."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta()
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 23, tzinfo=UTC) + self.offset
+
+
+@pytest.mark.usefixtures("key")
+def test_versions_of_the_snapshot_grow_though_the_clock_jumps(
+    rows: Database, gateways: Gateways, scope: Scope, actor: Actor
+) -> None:
+    clock = JumpingClock()
+    keeper = SnapshotKeeper(gateways=gateways, rows=rows, clock=clock)
+    versions: list[int] = []
+    for number, days in enumerate((0, 400, -400, 0, -10_000, 10_000, 0)):
+        clock.offset = timedelta(days=days)
+        with rows.transaction() as tx:
+            gateways.save_route(tx, scope, actor, f"r{number}", RouteSettings())
+        keeper.changed(None)  # pyright: ignore[reportArgumentType]  any event
+        assert keeper.refresh()
+        versions.append(keeper.version)
+        assert keeper.wait(versions[-1] - 1, 0.1) is not None
+    assert versions == sorted(set(versions))

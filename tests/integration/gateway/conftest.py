@@ -18,6 +18,20 @@ def upstream() -> Generator[Upstream]:
     server.stop()
 
 
+def started_once(folder: Path, upstream: Upstream) -> Generator[Gateway]:
+    """A running worker with the route `support`, for tests that leave it as it is; nothing may break inside."""
+    made = Gateway(folder)
+    made.write(
+        connections=(connection(upstream.port),),
+        releases=(release("live", target()),),
+        routes=(route("support", "live"),),
+    )
+    made.start()
+    yield made
+    made.stop()
+    assert not [line for line in made.logs if "a request failed inside the gateway" in line]
+
+
 @pytest.fixture
 def gateway(tmp_path: Path, upstream: Upstream) -> Generator[Gateway]:
     """A data folder with the route `support`; the test starts the worker when its snapshot is right."""

@@ -94,6 +94,7 @@ class Gateway:
     environ: dict[str, str] = field(default_factory=dict[str, str])
     logs: list[str] = field(default_factory=list[str])
     process: "subprocess.Popen[str] | None" = None
+    module: str = "rondel.gateway.dataplane.main"
 
     def write(self, **parts: object) -> None:
         """Put a snapshot on disk."""
@@ -106,7 +107,7 @@ class Gateway:
         command = [
             sys.executable,
             "-m",
-            "rondel.gateway.dataplane.main",
+            self.module,
             "--data",
             str(self.data),
             "--port",

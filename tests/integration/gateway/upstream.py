@@ -206,6 +206,10 @@ class Upstream:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(10)
 
+    def call_soon(self, step: Callable[[], object]) -> None:
+        """Do something on the server's thread."""
+        self._loop.call_soon_threadsafe(step)
+
     def wait_for(self, claim: Callable[[], bool], seconds: float = 5.0) -> bool:
         """Whether `claim` becomes true in time."""
         end = time.monotonic() + seconds

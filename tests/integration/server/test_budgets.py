@@ -22,7 +22,7 @@ def test_a_teams_budget_is_held_counted_told_and_kept(fresh: RealStack, upstream
     api.put("/api/v1/routes/support", {"target": {"connection": "priced", "model": MODEL}})
     api.post("/api/v1/teams", {"name": "shop"})
     api.put("/api/v1/keys/application", {"team": "shop"})
-    api.put("/api/v1/budgets", {"owner": "team:shop", "amount_nano": 6_000_000, "window": "day"})
+    api.put("/api/v1/budgets", {"owner": "team:shop", "amount_nano": 12_000_000, "window": "day"})
     api.put("/api/v1/budgets", {"owner": "user:*", "amount_nano": 10**12, "window": "total", "alerts": []})
     fresh.until(lambda: bool(fresh.api.get("/api/v1/gateway")["version"]))
     answered = 0
@@ -34,11 +34,11 @@ def test_a_teams_budget_is_held_counted_told_and_kept(fresh: RealStack, upstream
         answered += 1
         assert answered < 300
     assert answer.status_code == 429
-    assert sentence_of(answer).startswith("The budget of $0.0060 a day of team 'shop' is")
+    assert sentence_of(answer).startswith("The budget of $0.012 a day of team 'shop' is")
 
     fresh.until(lambda: _budgets(fresh)["team:shop"]["requests"] == answered)
     found = _budgets(fresh)
-    assert 0 < found["team:shop"]["spent_nano"] <= 6_000_000
+    assert 0 < found["team:shop"]["spent_nano"] <= 12_000_000
     assert found["team:shop"]["unpriced"] <= before, "only what the route did before has no price"
     assert [one["user"] for one in found["user:*"]["most"]] == ["ada"]
     assert 0 < found["user:*"]["spent_nano"] <= found["team:shop"]["spent_nano"]
@@ -52,4 +52,4 @@ def test_a_teams_budget_is_held_counted_told_and_kept(fresh: RealStack, upstream
         again += 1
     assert again <= 1, "killing the workers gives nothing back but what they had reserved"
     fresh.until(lambda: _budgets(fresh)["team:shop"]["requests"] == answered + again)
-    assert _budgets(fresh)["team:shop"]["spent_nano"] <= 6_000_000
+    assert _budgets(fresh)["team:shop"]["spent_nano"] <= 12_000_000

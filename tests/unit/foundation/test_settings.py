@@ -40,6 +40,11 @@ def test_an_address_that_others_reach_needs_a_secret(tmp_path: Path, host: str) 
     assert load({"host": host}, environ={"RONDEL_SECRET": "x" * 32}, folder=tmp_path).host == host
 
 
+def test_the_gateways_part_of_the_file_is_no_setting(tmp_path: Path) -> None:
+    (tmp_path / "rondel.yaml").write_text("port: 9\ngateway:\n  routes: {}\n")
+    assert load(environ={}, folder=tmp_path).port == 9
+
+
 def test_every_setting_says_what_it_means() -> None:
     assert {name for name, _default, _meaning in described()} == set(Settings.__dataclass_fields__)
     assert all(len(meaning) > 10 for _name, _default, meaning in described())

@@ -1,0 +1,118 @@
+"""What a connection or a route has to be, whoever sets it: the API, a file, an import."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rondel.errors import Invalid
+from rondel.gateway.models import RouteSettings
+from rondel.gateway.providing import frozen, provider_of
+from rondel.gateway.rules import parse_address
+from rondel.gateway.secrets.ports import SECRETS
+from rondel.gateway.secrets.rules import parse_reference
+from rondel.guardrails.ports import GUARDRAILS
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+def check_name(kind: str, name: str) -> None:
+    """Refuse what cannot be written in a `model` field or a path.
+
+    Raises:
+        Invalid: it is no name.
+    """
+    if not NAME.fullmatch(name):
+        raise Invalid(f"{name!r} cannot name a {kind}: use up to 100 letters, digits, '.', '_', ':' and '-'.")
+
+
+def check_connection(
+    name: str, provider: str, base_url: str, secret: str, headers: Mapping[str, str], options: Mapping[str, object]
+) -> None:
+    """Refuse what cannot work or would give a secret away.
+
+    Raises:
+        NotFound: no provider is called so.
+        Invalid: the name, the URL, the secret's reference, a header or an option is wrong.
+    """
+    check_connection_name(name)
+    default_url(provider, base_url, options)
+    check_secret(secret)
+    for header, value in headers.items():
+        check_header(header, value)
+
+
+def check_connection_name(name: str) -> None:
+    """Refuse what cannot name a connection.
+
+    Raises:
+        Invalid: it is no name, or has another meaning.
+    """
+    check_name("connection", name)
+    if name == "local":
+        raise Invalid("The name 'local' stands for the models that are served here: choose another.")
+
+
+def check_secret(secret: str) -> None:
+    """Refuse what is no reference, and what could give away another thing than a model provider's key.
+
+    Raises:
+        Invalid: it is another thing.
+        Unavailable: its kind needs a library that is not installed.
+    """
+    if secret:
+        reference = parse_reference(secret, [kind.name for kind in SECRETS.list()])
+        SECRETS.get(reference.kind)().check(reference.name, reference.field)
+
+
+def check_header(name: str, value: str) -> None:
+    """Refuse what would break the request's head.
+
+    Raises:
+        Invalid: name or value cannot stand in one.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name) or not value.isprintable():
+        raise Invalid(f"{name!r} with its value is no header.")
+    if "${" in value:
+        raise Invalid(f"Header {name!r} is sent as it is: variables are taken in 'secret' only.")
+
+
+def check_route(name: str, settings: RouteSettings) -> None:
+    """Refuse a name that is none, and guardrails that are not there or do not take their options.
+
+    Raises:
+        NotFound: a guardrail is not known.
+        Invalid: the name or an option is wrong.
+    """
+    check_name("route", name)
+    for guard in settings.guardrails:
+        check_guard(guard.check, guard.options)
+
+
+def check_guard(check: str, options: Mapping[str, object]) -> None:
+    """Refuse a guardrail that is not there or does not take its options.
+
+    Raises:
+        NotFound: no guardrail is called so.
+        Invalid: an option is wrong.
+    """
+    plugin: Any = GUARDRAILS.get(check)
+    try:
+        plugin(**{key: frozen(value) for key, value in options.items()})
+    except TypeError as error:
+        raise Invalid(f"The options of guardrail {check!r} are wrong: {error}.") from error
+
+
+def default_url(provider: str, base_url: str, options: Mapping[str, object]) -> str:
+    """The address a connection leads to, after its provider's default.
+
+    Raises:
+        NotFound: no provider is called so.
+        Invalid: it leads nowhere, or an option is wrong.
+    """
+    if "${" in base_url:
+        raise Invalid(f"{base_url!r} is taken as it is: variables are taken in 'secret' only.")
+    address = provider_of(provider, base_url, options).base_url
+    if not address:
+        raise Invalid(f"A connection of provider {provider!r} needs a base URL, such as http://127.0.0.1:8000/v1.")
+    parse_address(address)
+    return address
