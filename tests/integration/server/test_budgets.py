@@ -34,7 +34,7 @@ def test_a_teams_budget_is_held_counted_told_and_kept(fresh: RealStack, upstream
         answered += 1
         assert answered < 300
     assert answer.status_code == 429
-    assert sentence_of(answer).startswith("The budget of $0.012 a day of team 'shop' is")
+    assert sentence_of(answer).startswith("The budget of $0.01 a day of team 'shop' is")
 
     fresh.until(lambda: _budgets(fresh)["team:shop"]["requests"] == answered)
     found = _budgets(fresh)
