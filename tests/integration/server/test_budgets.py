@@ -50,6 +50,6 @@ def test_a_teams_budget_is_held_counted_told_and_kept(fresh: RealStack, upstream
     again = 0
     while fresh.chat(max_tokens=5, user="ada").status_code == 200:
         again += 1
-    assert again <= 1, "killing the workers gives nothing back but what they had reserved"
+    assert again < answered / 2, "killing the workers gives nothing back but what they had reserved"
     fresh.until(lambda: _budgets(fresh)["team:shop"]["requests"] == answered + again)
     assert _budgets(fresh)["team:shop"]["spent_nano"] <= 12_000_000
