@@ -1,16 +1,23 @@
 """From an HTTP request to a request for a model: who asks, what for, and may they?"""
 
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 import msgspec
 
 from rondel.gateway.dataplane.plan import Plan
+from rondel.gateway.dataplane.request import Request
+from rondel.gateway.dataplane.speaking import READ, Foreign, foreign_of
 from rondel.gateway.dataplane.ways import Way, Ways
 from rondel.gateway.models import Fields, Head, Operation, VirtualKey
 from rondel.gateway.rules import TraceParent, Unit, parse_fields, parse_head, parse_traceparent, unit_of
 
-_NAMED = frozenset(
-    {b"authorization", b"traceparent", b"x-rondel-session", b"x-rondel-user", b"x-rondel-tags", b"x-rondel-pair"}
+_SECRETS = (b"x-api-key", b"x-goog-api-key", b"api-key")
+"""Where clients of Anthropic, Google and Azure put their key."""
+_SESSIONS = (b"x-rondel-session", b"session_id", b"conversation_id")
+"""Ours, and what Codex tells."""
+_NAMED = READ | frozenset(
+    {b"authorization", b"traceparent", b"x-rondel-user", b"x-rondel-tags", b"x-rondel-pair", *_SECRETS, *_SESSIONS}
 )
 _LENGTHS = frozenset(map(len, _NAMED))
 _NO_HEAD = Head("", is_stream=False, max_tokens=None, user="", metadata={}, wants_usage=False)
@@ -24,6 +31,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     user: str
     tags: tuple[str, ...]
     parent: TraceParent | None
+    foreign: Foreign | None = None
+    """What it says besides in a dialect that is not OpenAI's chat completions."""
 
 
 class Asked(msgspec.Struct):
@@ -59,9 +68,14 @@ class Asked(msgspec.Struct):
 
     @property
     def fields(self) -> Fields:
-        """The top level of the body; of a body that is not JSON there is none, for it is refused before."""
+        """The top level of the body, in OpenAI's dialect; what is no JSON is refused before.
+
+        Raises:
+            Invalid: it stands in another dialect, and asks for what cannot be said in OpenAI's.
+        """
         if self.read is None:
-            self.read = parse_fields(self.body)
+            foreign = self.entry.foreign
+            self.read = parse_fields(self.body) if foreign is None else foreign.dialect.read(self.body, self.head)
         return self.read
 
 
@@ -71,27 +85,39 @@ def bearer(headers: Mapping[bytes, bytes]) -> str:
     return value[7:].decode("latin-1").strip() if value[:7].lower() == b"bearer " else ""
 
 
+def secret_of(headers: Mapping[bytes, bytes], target: bytes) -> str:
+    """The caller's key, wherever its client puts it; empty when there is none."""
+    if secret := bearer(headers):
+        return secret
+    for name in _SECRETS:
+        if value := headers.get(name):
+            return value.decode("latin-1").strip()
+    query = target.partition(b"?")[2]
+    return parse_qs(query.decode("latin-1")).get("key", [""])[0] if b"key=" in query else ""
+
+
 def named_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The headers that the gateway reads, by their names in lower case."""
     return {lower: value for name, value in headers if len(name) in _LENGTHS and (lower := name.lower()) in _NAMED}
 
 
-def enter(plan: Plan, headers: list[tuple[bytes, bytes]], now_ns: int) -> Entry:
+def enter(plan: Plan, request: Request, operation: Operation, now_ns: int) -> Entry:
     """Who asks, and where in which trace.
 
     Raises:
         Unauthorized: the key is not known.
     """
-    named = named_headers(headers)
-    key = plan.key(bearer(named), now_ns)
+    named = named_headers(request.headers)
+    key = plan.key(secret_of(named, request.target), now_ns)
     parent = parse_traceparent(named[b"traceparent"].decode("latin-1")) if b"traceparent" in named else None
     tags = _header(named, b"x-rondel-tags")
     return Entry(
         key,
-        _header(named, b"x-rondel-session"),
+        next((session for name in _SESSIONS if (session := _header(named, name))), ""),
         _header(named, b"x-rondel-user"),
         tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if tags else (),
         parent,
+        foreign_of(operation, request.target, named),
     )
 
 
@@ -101,8 +127,11 @@ def read(asked: Asked, ways: Ways) -> Way:
     Raises:
         Invalid, NotFound, Forbidden: as their sentences say.
     """
-    asked.head = head = parse_head(asked.body)
     entry = asked.entry
+    if (foreign := entry.foreign) is None:
+        asked.head = head = parse_head(asked.body)
+    else:
+        asked.head = head = foreign.dialect.head(foreign.target, foreign.headers, asked.body)
     asked.session = entry.session or head.metadata.get("session", "")
     asked.user = head.user or entry.user
     asked.unit = unit_of(asked.session, asked.user, asked.request_id)

@@ -7,6 +7,7 @@ from typing import cast
 
 import httptools
 import structlog
+from msgspec.structs import replace
 
 from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
 from rondel.gateway.dataplane.asking import Entry
@@ -14,8 +15,11 @@ from rondel.gateway.dataplane.forward import Forward
 from rondel.gateway.dataplane.heads import locate
 from rondel.gateway.dataplane.ports import Handler, Uploading
 from rondel.gateway.dataplane.reception import Reception
-from rondel.gateway.dataplane.request import OPERATIONS, Request
-from rondel.gateway.dataplane.wire import CONTINUE, LAST_CHUNK, Answer, chunk, error_answer, error_data, head
+from rondel.gateway.dataplane.request import Request, operation_of
+from rondel.gateway.dataplane.speaking import DIALECTS
+from rondel.gateway.dataplane.wire import CONTINUE, LAST_CHUNK, Answer, chunk, error_answer, head, problem_answer
+from rondel.gateway.models import Operation
+from rondel.gateway.ports import Problem
 
 log = structlog.get_logger()
 
@@ -175,7 +179,7 @@ class Caller(asyncio.Protocol):
         request = self._parsing
         request.method = self._parser.get_method()
         request.path = request.target.partition(b"?")[0]
-        request.operation = OPERATIONS.get(request.path)
+        request.operation = operation_of(request.path)
         version = self._parser.get_http_version()
         request.is_old = version == "1.0"
         request.refusal = self._read_head(request) if version in {"1.0", "1.1"} else _no_version()
@@ -227,7 +231,7 @@ class Caller(asyncio.Protocol):
                 request.is_chunked = True
             elif lower == b"expect":
                 request.is_expecting = value.lower() == b"100-continue"
-            elif lower == b"content-encoding" and request.path in OPERATIONS and value.lower() != b"identity":
+            elif lower == b"content-encoding" and request.operation is not None and value.lower() != b"identity":
                 return _refusal(415, "Send the body uncompressed.", "content_encoding")
         return _head_too_large() if size > HEAD_LIMIT else self._judge_head(request)
 
@@ -239,7 +243,7 @@ class Caller(asyncio.Protocol):
             return _refusal(414, "The URL is too long.", "url_too_long")
         if not request.target.startswith(b"/"):
             return error_answer(Invalid("The request's target must be a path."))
-        if request.path in OPERATIONS:
+        if request.operation is not None:
             if request.method != b"POST":
                 return _refusal(405, "Use POST.", "method", b"allow: POST\r\n")
             if request.content_length is not None and request.content_length > self._worker.body_limit:
@@ -265,15 +269,13 @@ class Caller(asyncio.Protocol):
             self._serve(request)
 
     def _serve(self, request: Request) -> None:
+        if request.operation is not None:
+            self._handler = self._reception.ask(self, request, request.operation, request.first)
+            return
         local = self._reception.local_answer(request.path, request.headers)
-        if local is not None:
-            self.answer(local)
-            return
-        operation = request.operation
-        if operation is None:
-            self.answer(error_answer(NotFound(f"There is nothing at {request.path.decode('latin-1')!r}.")))
-            return
-        self._handler = self._reception.ask(self, request, operation, request.first)
+        if local is None:
+            local = error_answer(NotFound(f"There is nothing at {request.path.decode('latin-1')!r}."))
+        self.answer(local)
 
     def _refuse_now(self, answer: Answer) -> None:
         """What came cannot be read on."""
@@ -295,6 +297,8 @@ class Caller(asyncio.Protocol):
             return
         self._is_closing = self._is_closing or not (request.is_complete and request.keeps_alive)
         self._is_closing = self._is_closing or self._worker.is_draining
+        if answer.problem is not None and (dialect := DIALECTS.get(request.operation or Operation.CHAT)) is not None:
+            answer = replace(answer, body=dialect.error(answer.status, answer.problem))
         data = head(answer.status, answer.content_type, answer.headers, len(answer.body), closes=self._is_closing)
         self._transport.write(data if request.method == b"HEAD" else data + answer.body)
         self._done()
@@ -452,7 +456,7 @@ class Rest:
 
 
 def _refusal(status: int, message: str, code: str, headers: bytes = b"") -> Answer:
-    return Answer(status, error_data(message, kind="invalid_request_error", code=code), headers=headers)
+    return problem_answer(status, Problem(message, "invalid_request_error", code), headers=headers)
 
 
 def _no_version() -> Answer:

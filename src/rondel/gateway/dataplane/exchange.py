@@ -7,7 +7,7 @@ shadows.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from msgspec.structs import replace
@@ -18,16 +18,17 @@ from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
+from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.ports import Reply
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
 from rondel.gateway.dataplane.sending import send
+from rondel.gateway.dataplane.translating import ChatWriter, intake_of
 from rondel.gateway.dataplane.upstream import Dial, Line
 from rondel.gateway.dataplane.ways import Candidate, Lane, Way
-from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answer, error_data, error_type, retry_after
+from rondel.gateway.dataplane.wire import JSON, Answer, error_answer, error_type, problem_answer, retry_after
 from rondel.gateway.dataplane.worker import Worker
-from rondel.gateway.dialects.events import event_of
 from rondel.gateway.models import Fields
-from rondel.gateway.ports import Call
+from rondel.gateway.ports import Call, Problem
 from rondel.gateway.rules import LONGEST_REST_S, OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
 from rondel.telemetry.records import ArmStage, GuardVerdict
 
@@ -156,7 +157,7 @@ class Exchange:
 
     def _ask(self, candidate: Candidate, now: float) -> None:
         try:
-            sent = send(self.asked, self.changed, candidate, self.span_id, is_stream=self.is_stream)
+            sent = send(self, candidate, is_checked=bool(self._outward()), now=now)
         except RondelError as error:
             self._refuse(error)
             return
@@ -173,13 +174,17 @@ class Exchange:
 
     def _make_intake(self, call: Call, candidate: Candidate, *, is_events: bool) -> Intake:
         """What takes the answer in: by what the server sends, which need not be what it was asked for."""
-        outward = [guard for guard in self.lane.guards if guard.rule.on_output] if self.lane.guards else ()
-        decoder = candidate.endpoint.provider.decoder(call)
-        is_stream = is_events if decoder is None else call.is_stream
-        if self.is_stream and is_stream:
+        decoder, outward = candidate.endpoint.provider.decoder(call), self._outward()
+        if decoder is not None or self.asked.entry.foreign is not None:
+            return intake_of(self.asked, call, decoder, outward, is_stream=self.is_stream, is_events=is_events)
+        if self.is_stream and is_events:
             hides = candidate.asks_for_usage and not self.asked.head.wants_usage
-            return Relay(call.operation, hides_usage=hides, guards=outward, decoder=decoder)
-        return Gather(call.operation, is_stream=is_stream, guards=outward, decoder=decoder)
+            return Relay(call.operation, hides_usage=hides, guards=outward)
+        return Gather(call.operation, is_stream=is_events, guards=outward)
+
+    def _outward(self) -> Sequence[Guard]:
+        """The guardrails that look at answers."""
+        return [guard for guard in self.lane.guards if guard.rule.on_output] if self.lane.guards else ()
 
     # What the upstream says
 
@@ -208,7 +213,7 @@ class Exchange:
         if out:
             if not self._is_begun:
                 self._is_begun = True
-                self._reply.begin(200, EVENT_STREAM, self._headers())
+                self._reply.begin(200, intake.content_type, self._headers())
             self._reply.send(out)
         elif intake.refused:
             self._error_body = b'{"error":%b}' % intake.refused
@@ -220,6 +225,8 @@ class Exchange:
         self._line = None
         intake, status = self._intake, self._status
         if intake is None:
+            if status == 429 and self._retry_after is None and (problem := self._problem()) is not None:
+                self._retry_after = problem.retry_after_s
             self._fail(f"answered with status {status}", status)
             return
         outcome = intake.end()
@@ -286,27 +293,40 @@ class Exchange:
         """The last try's failure is the answer: the upstream's own error where that is the caller's business."""
         tried, status = self.tried[-1], self._status
         name = tried.candidate.endpoint.connection.name
-        body = self._error_body
         if self._refused is not None:
             self._finish(replace(self._refused, is_refused=True))
         elif status in OUR_FAULT_STATUS:
             self._refuse(
                 UpstreamFailed(f"Connection {name!r} was refused by its provider (status {status}): check its secret.")
             )
-        elif status >= 300 and b'"error"' in body and read_body(body).error:
-            extra = b"" if self._retry_after is None else retry_after(self._retry_after)
-            self._close(Result(status, error_type(status), tried.error), Answer(status, body, headers=extra))
+        elif status >= 300 and (told := self._told(status)) is not None:
+            self._close(Result(status, error_type(status), tried.error), told)
         elif status >= 300:
             code = status if status in {400, 404, 408, 413, 422, 429, 503} else 502
             message = f"Connection {name!r} {tried.error}."
-            self._close(
-                Result(code, error_type(code), message),
-                Answer(code, error_data(message, kind=error_type(code), code="upstream_failed")),
-            )
+            problem = Problem(message, error_type(code), "upstream_failed")
+            self._close(Result(code, error_type(code), message), problem_answer(code, problem))
         elif self._is_late:
             self._refuse(TimedOut(f"Connection {name!r} {tried.error}."))
         else:
             self._refuse(UpstreamFailed(f"Connection {name!r}: {tried.error}."))
+
+    def _problem(self) -> Problem | None:
+        """The upstream's error, if its body is one."""
+        body = self._error_body
+        return self.tried[-1].candidate.endpoint.provider.problem(self._status, body) if body else None
+
+    def _told(self, status: int) -> Answer | None:
+        """The upstream's error as the caller reads errors: its own bytes where both speak the same."""
+        body, call, wait = self._error_body, self._call, self._retry_after
+        extra = b"" if wait is None else retry_after(wait)
+        provider = self.tried[-1].candidate.endpoint.provider
+        if call is not None and call.operation is self.asked.operation and call.operation in provider.operations:
+            is_own = self.asked.entry.foreign is not None or provider.decoder(call) is None
+            if is_own and b'"error"' in body and read_body(body).error:
+                return Answer(status, body, headers=extra)
+        problem = self._problem()
+        return None if problem is None else problem_answer(status, problem, headers=extra)
 
     def _finish(self, outcome: Outcome) -> None:
         """An answer, good or broken off, is over."""
@@ -316,8 +336,8 @@ class Exchange:
             tried.candidate.breaker.succeed()
         self.verdicts += outcome.verdicts
         if outcome.is_refused:
-            body = error_data(outcome.error, kind="guardrail_refused", code="guardrail_refused")
-            self._close(Result(422, "guardrail_refused", outcome.error, outcome), Answer(422, body))
+            problem = Problem(outcome.error, "guardrail_refused", "guardrail_refused")
+            self._close(Result(422, "guardrail_refused", outcome.error, outcome), problem_answer(422, problem))
             return
         kind = "" if not outcome.error else "stream_broken" if outcome.is_truncated else "guardrail_refused"
         self._close(Result(200, kind, outcome.error, outcome), None)
@@ -415,9 +435,9 @@ class Exchange:
         if answer is not None and not self._is_begun:
             reply.answer(replace(answer, headers=self._headers() + answer.headers))
         elif self._is_begun:
-            reply.end(outcome.data if outcome else event_of(_broken(result)))
-        elif self.is_stream and isinstance(self._intake, Relay):  # a stream of which nothing could go on before its end
-            reply.begin(200, EVENT_STREAM, self._headers())
+            reply.end(outcome.data if outcome else _broken(self.asked, result))
+        elif self._intake is not None and self._intake.is_stream:  # nothing of it could go on before its end
+            reply.begin(200, self._intake.content_type, self._headers())
             reply.end(outcome.data if outcome else b"")
         else:
             reply.answer(Answer(200, outcome.data if outcome else b"", JSON, self._headers()))
@@ -429,5 +449,8 @@ def answer_headers(asked: Asked, release_id: str) -> bytes:
     return f"{ids}x-rondel-release: {release_id}\r\n".encode()
 
 
-def _broken(result: Result) -> bytes:
-    return error_data(result.error_message, kind=error_type(result.status), code=result.error_type)
+def _broken(asked: Asked, result: Result) -> bytes:
+    """The end of a stream that cannot go on."""
+    problem, foreign = Problem(result.error_message, error_type(result.status), result.error_type), asked.entry.foreign
+    writer = ChatWriter(hides_usage=True) if foreign is None else foreign.dialect.writer({}, asked.head, asked.body)
+    return writer.broken(problem)

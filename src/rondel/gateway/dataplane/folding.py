@@ -46,13 +46,33 @@ EMPTY = Folded(b"", "", "", "", b"", "", is_done=False, is_finished=False, error
 """Where nothing came."""
 
 
+class Folding:
+    """The answer that the chunks of a stream come to, as they come."""
+
+    def __init__(self, operation: Operation) -> None:
+        self._operation = operation
+        self._answer: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+        self._usage: Mapping[str, Any] | None = None
+
+    def add(self, chunk: dict[str, Any], *, may_tell_usage: bool = True) -> None:
+        """The next chunk."""
+        _add(self._answer, self._choices, chunk)
+        if may_tell_usage:
+            self._usage = find_usage(chunk) or self._usage
+
+    def end(self, *, is_done: bool = False, error: bytes = b"", damaged: int = 0) -> Folded:
+        """What came of it."""
+        usage = _encode(self._usage) if self._usage else b""
+        told = replace(EMPTY, is_done=is_done, error=error, damaged=damaged, usage=usage)
+        return _folded(self._answer, self._choices, self._operation, told)
+
+
 def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
     """The answer of a stream, given the data of its events in order."""
-    answer: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
+    folding = Folding(operation)
     is_done, damaged = False, 0
     error = b""
-    usage: Mapping[str, Any] | None = None
     for piece in pieces:
         if not piece:
             continue
@@ -67,11 +87,8 @@ def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
         if chunk.get("error") and not chunk.get("choices"):
             error = _encode(chunk["error"])
             continue
-        _add(answer, choices, chunk)
-        if b'"usage"' in piece or b'"timings"' in piece:
-            usage = find_usage(chunk) or usage
-    told = replace(EMPTY, is_done=is_done, error=error, damaged=damaged, usage=_encode(usage) if usage else b"")
-    return _folded(answer, choices, operation, told)
+        folding.add(chunk, may_tell_usage=b'usage"' in piece or b'"timings"' in piece)
+    return folding.end(is_done=is_done, error=error, damaged=damaged)
 
 
 def _is_object(value: object) -> TypeGuard[dict[str, Any]]:

@@ -13,6 +13,7 @@ import msgspec
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dialects.events import DONE, data_of, event_of
 from rondel.gateway.models import Fields, OnFailure
+from rondel.gateway.ports import Chunk
 from rondel.gateway.rules import raw
 from rondel.guardrails.models import Capability, Verdict
 from rondel.guardrails.ports import TextCheck
@@ -141,24 +142,33 @@ class StreamGuard:
             chunk = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return event if not self._edits else b""
+        return event_of(_encode(chunk)) if self.edit(chunk) else event
+
+    def end(self) -> bytes:
+        """An event with what was still held back; nothing when nothing was."""
+        chunk = self.rest()
+        return b"" if chunk is None else event_of(_encode(chunk))
+
+    def edit(self, chunk: Chunk) -> bool:
+        """Put into a chunk what may go on of it; whether that changed it."""
         choices = list(_objects(chunk.get("choices")))
         if choices:
             self._last = {name: value for name, value in chunk.items() if name not in {"choices", "usage"}}
         is_changed = False
         for choice in choices:
             is_changed |= self._choice(choice)
-        return event_of(_encode(chunk)) if is_changed else event
+        return is_changed
 
-    def end(self) -> bytes:
-        """An event with what was still held back; nothing when nothing was."""
+    def rest(self) -> Chunk | None:
+        """A chunk with what was still held back; None when nothing was."""
         choices: dict[int, dict[str, Any]] = {}
         for channel, checks in self._texts.items():
             if rest := checks.end():
                 choice = choices.setdefault(channel[0], {"index": channel[0], "delta": {}, "finish_reason": None})
                 _append(choice, channel, rest)
         if not choices:
-            return b""
-        return event_of(_encode({**self._last, "choices": [choices[index] for index in sorted(choices)]}))
+            return None
+        return {**self._last, "choices": [choices[index] for index in sorted(choices)]}
 
     def verdicts(self) -> list[GuardVerdict]:
         """What was found, after the end."""

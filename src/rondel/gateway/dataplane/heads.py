@@ -74,4 +74,5 @@ class Heads:
             self._known.clear()
         whole = Request()
         whole.method, whole.path, whole.operation, whole.is_complete = b"POST", request.path, operation, True
+        whole.target = request.target
         self._known[place.key] = Known(entry, operation, whole)

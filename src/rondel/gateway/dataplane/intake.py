@@ -11,10 +11,10 @@ from rondel.gateway.costing import find_usage
 from rondel.gateway.dataplane.folding import EMPTY, Folded, fold
 from rondel.gateway.dataplane.guarding import StreamGuard, check_answer
 from rondel.gateway.dataplane.plan import Guard
-from rondel.gateway.dataplane.wire import error_data
+from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, error_data
 from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, data_of, event_of, whole_events
 from rondel.gateway.models import Operation
-from rondel.gateway.ports import Chunk, Decoder
+from rondel.gateway.ports import Decoder, Writer
 from rondel.telemetry.records import GuardVerdict
 
 ANSWER_LIMIT = 64 * 1024 * 1024
@@ -22,7 +22,7 @@ _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _HAS_TEXT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
-_BROKEN = "The upstream ended its answer before it was whole."
+BROKEN = "The upstream ended its answer before it was whole."
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +43,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 class Intake(Protocol):
     """Takes an answer's body as it comes."""
 
+    is_stream: bool
+    """Whether it gives events to the caller as they come."""
+    content_type: bytes
     has_text: bool
     refused: bytes
     """A stream's first event, when that is an error: nothing was passed on yet."""
@@ -60,12 +63,12 @@ class Relay:
     """A stream on its way to a caller who asked for one: whole events, at once, byte for byte where nothing guards
     them."""
 
-    def __init__(
-        self, operation: Operation, *, hides_usage: bool, guards: Sequence[Guard], decoder: Decoder | None = None
-    ) -> None:
-        self._operation, self._hides_usage, self._decoder = operation, hides_usage, decoder
+    is_stream = True
+    content_type = EVENT_STREAM
+
+    def __init__(self, operation: Operation, *, hides_usage: bool, guards: Sequence[Guard]) -> None:
+        self._operation, self._hides_usage = operation, hides_usage
         self._guard = StreamGuard(guards) if guards else None
-        self._is_plain = not guards and decoder is None
         self._events = Events()
         self._seen: list[bytes] = []
         self._done = b""
@@ -75,22 +78,19 @@ class Relay:
 
     def feed(self, data: bytes) -> bytes:
         """What may go on."""
-        if self._is_plain and self.has_text and self._is_whole(data):
+        if self._guard is None and self.has_text and self._is_whole(data):
             self._seen.append(data)
             return data
-        events = self._events.feed(data) if self._decoder is None else _as_events(self._decoder.feed(data))
+        events = self._events.feed(data)
         return self._pass(events) if events else b""
 
     def end(self, failure: str = "") -> Outcome:
         """The last events, and what the whole stream amounts to."""
-        events = _as_events(self._decoder.end()) if self._decoder is not None else []
         left = self._events.end()
-        if left.strip() and not failure:
-            events.append(left + b"\n\n")
-        out = self._pass(events)
+        out = self._pass([left + b"\n\n"] if left.strip() and not failure else [])
         folded = self._fold()
         is_truncated = bool(failure) or (not folded.is_done and not folded.is_finished)
-        error = failure or (_BROKEN if is_truncated else "")
+        error = failure or (BROKEN if is_truncated else "")
         verdicts: tuple[GuardVerdict, ...] = ()
         if self._guard is not None:
             out += self._note(self._guard.end())
@@ -152,10 +152,6 @@ class Relay:
         return events
 
 
-def _as_events(chunks: Sequence[Chunk]) -> list[bytes]:
-    return [event_of(_encode(chunk)) for chunk in chunks]
-
-
 class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
@@ -175,14 +171,22 @@ _body = msgspec.json.Decoder(_Body)
 class Gather:
     """An answer for a caller who did not ask for a stream; one that comes as a stream is folded."""
 
-    has_text = False
+    is_stream = has_text = False
+    content_type = JSON
     refused = b""
     _size = 0
 
     def __init__(
-        self, operation: Operation, *, is_stream: bool, guards: Sequence[Guard], decoder: Decoder | None = None
+        self,
+        operation: Operation,
+        *,
+        is_stream: bool,
+        guards: Sequence[Guard],
+        decoder: Decoder | None = None,
+        writer: Writer | None = None,
     ) -> None:
-        self._operation, self._is_stream, self._guards, self._decoder = operation, is_stream, guards, decoder
+        self._operation, self._is_stream, self._guards = operation, is_stream, guards
+        self._decoder, self._writer = decoder, writer
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:
@@ -204,8 +208,11 @@ class Gather:
         if self._decoder is not None:
             self._parts += map(_encode, self._decoder.end())
         folded = self._fold()
-        if not (failure or self._guards or folded.error or folded.damaged or self._is_stream) and folded.body:
-            return Outcome(folded.body, folded)  # as nearly all are
+        if self._decoder is not None:
+            folded = replace(folded, usage=self._decoder.usage)
+            failure = failure or ("The upstream answered with an error." if self._decoder.problem else "")
+        elif not (failure or self._guards or folded.error or folded.damaged or self._is_stream) and folded.body:
+            return Outcome(self._written(folded.body), folded)  # as nearly all are
         if not failure and self._size > ANSWER_LIMIT:
             failure = f"The upstream's answer is longer than {ANSWER_LIMIT:,} bytes."
         if not failure and folded.error:
@@ -213,19 +220,23 @@ class Gather:
         if not failure and (folded.damaged or not folded.body):
             failure = "The upstream's answer is not JSON."
         if not failure and self._is_stream and not folded.is_finished and not folded.is_done:
-            failure = _BROKEN
+            failure = BROKEN
         if failure:
             return Outcome(b"", folded, failure, is_truncated=True)
         if not self._guards:
-            return Outcome(folded.body, folded)
+            return Outcome(self._written(folded.body), folded)
         checked = check_answer(self._guards, folded.body)
         return Outcome(
-            checked.value,
+            self._written(checked.value),
             replace(folded, body=checked.value),
             checked.refusal,
             verdicts=tuple(checked.verdicts),
             is_refused=bool(checked.refusal) and not checked.is_retried,
         )
+
+    def _written(self, body: bytes) -> bytes:
+        """The answer as its caller reads it."""
+        return body if self._writer is None else self._writer.whole(_decode(body))
 
     def _fold(self) -> Folded:
         parts = self._parts

@@ -5,13 +5,14 @@ from msgspec.structs import replace
 
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.costing import estimate, load_of
-from rondel.gateway.dataplane.asking import Asked, Entry, bearer, enter, named_headers, read
+from rondel.gateway.dataplane.asking import Asked, Entry, enter, named_headers, read, secret_of
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
 from rondel.gateway.dataplane.forward import is_internal
 from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Starved
 from rondel.gateway.dataplane.ports import Handler, Reply
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
 from rondel.gateway.dataplane.request import Request
+from rondel.gateway.dataplane.sending import counts_tokens
 from rondel.gateway.dataplane.waiting import LEASE_WAIT_S, Waiting
 from rondel.gateway.dataplane.ways import Taken
 from rondel.gateway.dataplane.wire import Answer, error_answer
@@ -42,7 +43,7 @@ class Reception:
         try:
             if (ways := self.worker.ways) is None:
                 raise Unavailable(_NO_SNAPSHOT)
-            entry = enter(ways.plan, request.headers, self.worker.now_ns())
+            entry = enter(ways.plan, request, operation, self.worker.now_ns())
         except RondelError as error:
             self.worker.metrics.requests += 1
             self.worker.metrics.refused(error.code)
@@ -79,15 +80,17 @@ class Reception:
         if waiting.is_gone:
             return
         try:
-            waiting.hand_over(self._take(reply, asked))
+            exchange = self._take(reply, asked)
+            if exchange is not None:
+                waiting.hand_over(exchange)
         except RondelError as error:
             if isinstance(error, Starved) and self.worker.now() < waiting.until:
                 error.then(lambda: self._again(reply, asked, waiting))
             else:
                 self._refuse(reply, asked, error)
 
-    def _take(self, reply: Reply, asked: Asked) -> Exchange:
-        """Take what a request may need of its limits, and let it go on.
+    def _take(self, reply: Reply, asked: Asked) -> Exchange | None:
+        """Take what a request may need of its limits, and let it go on; None when it is answered.
 
         Raises:
             Starved: its limits are being looked up.
@@ -100,6 +103,12 @@ class Reception:
         taken = way.take(asked.unit.value, asked.request_id)
         head, price = asked.head, taken.lane.price
         guess = estimate(load_of(asked.body), head.max_tokens, price, choices=head.choices, service=head.service_tier)
+        if asked.operation is Operation.COUNT_TOKENS:
+            guess = estimate(load_of(asked.body), 0, None)
+            if not counts_tokens(taken.lane):
+                body = _encode({"input_tokens": guess.tokens})
+                reply.answer(Answer(200, body, headers=answer_headers(asked, "")))
+                return None
         ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, worker.now())
         pair_id = asked.request_id if taken.shadows else ""
         exchange = Exchange(worker, asked, way, taken.lane, ticket, reply, pair_id)
@@ -158,7 +167,7 @@ class Reception:
         plan = self.worker.plan
         if plan is None:
             raise Unavailable(_NO_SNAPSHOT)
-        key = plan.key(bearer(named_headers(headers)), self.worker.now_ns())
+        key = plan.key(secret_of(named_headers(headers), b""), self.worker.now_ns())
         names = plan.route_names(key)
         models = {name: {"id": name, "object": "model", "created": 0, "owned_by": "rondel"} for name in names}
         wanted = path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1")

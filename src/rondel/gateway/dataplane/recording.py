@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from rondel.errors import Invalid
 from rondel.gateway.costing import BYTES_PER_TOKEN, charge_nano, cost_nano, service_of
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.folding import EMPTY, Folded
@@ -11,7 +12,8 @@ from rondel.gateway.dataplane.intake import Outcome
 from rondel.gateway.dataplane.limits import Ticket
 from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.worker import Worker
-from rondel.gateway.models import Capture, Fields
+from rondel.gateway.dialects.extras import ANTHROPIC, ASIDE, CACHE, without
+from rondel.gateway.models import Capture, Fields, Operation
 from rondel.gateway.rules import assemble, is_captured
 from rondel.telemetry.records import Attempt, GatewayRecord, GuardVerdict, TokenCounts
 
@@ -120,7 +122,7 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         asked.session,
         asked.user,
         asked.entry.tags,
-        bytes(asked.fields.get("metadata", b"")) if head.metadata else b"",
+        _metadata(asked) if head.metadata else b"",
         release.prompt_name,
         release.prompt_version,
         told.verdicts,
@@ -146,17 +148,34 @@ class _Payloads(NamedTuple):
     answer: bytes
 
 
+NO_TOKENS = TokenCounts()
+_ASIDE = frozenset({ASIDE, ANTHROPIC, CACHE})
+_encode = msgspec.json.Encoder().encode
 _NO_PAYLOADS = _Payloads(is_kept=False, is_clipped=False, request=b"", sent=b"", answer=b"")
 
 
 def _payloads(told: Told, answer: bytes, limit: int) -> _Payloads:
     """What of a request is kept: each payload up to `limit` bytes, else nothing of it."""
-    request = told.asked.body if told.changed is None else assemble(told.changed)
+    request = _request(told.asked) if told.changed is None else assemble(told.changed)
     sent = told.sent_body
     is_clipped = len(request) > limit or len(sent) > limit or len(answer) > limit
     if is_clipped:
         request, sent, answer = [body if len(body) <= limit else b"" for body in (request, sent, answer)]
     return _Payloads(is_kept=True, is_clipped=is_clipped, request=request, sent=sent, answer=answer)
+
+
+def _request(asked: Asked) -> bytes:
+    """The request as it is kept: in OpenAI's dialect wherever it can be said there, without what is another's own."""
+    if asked.entry.foreign is None:
+        return asked.body
+    try:
+        return assemble(without(asked.fields, _ASIDE))
+    except Invalid:
+        return asked.body
+
+
+def _metadata(asked: Asked) -> bytes:
+    return bytes(asked.fields.get("metadata", b"")) if asked.entry.foreign is None else _encode(asked.head.metadata)
 
 
 def record_of_refusal(asked: Asked, result: Result, worker: "Worker") -> GatewayRecord:
@@ -227,6 +246,8 @@ def _charged(
 
 def _tokens(told: Told, candidate: Candidate, folded: Folded) -> TokenCounts | None:
     """As reported; guessed from the bytes when text came and no usage; None when nothing came."""
+    if told.asked.operation is Operation.COUNT_TOKENS:
+        return NO_TOKENS
     if not folded.body:
         return None
     if folded.usage and (reported := candidate.endpoint.provider.usage(folded.usage)) is not None:

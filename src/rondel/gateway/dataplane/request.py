@@ -1,12 +1,22 @@
 """A request as it stands on the wire."""
 
+import re
+
 from rondel.gateway.dataplane.wire import Answer
 from rondel.gateway.models import Operation
 
-OPERATIONS = {
-    f"/v1/{operation.value}".encode(): operation
-    for operation in (Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING)
+_OPERATIONS = {
+    f"/v1/{operation.value}".encode(): operation for operation in Operation if operation is not Operation.GENERATE
 }
+_GENERATE = re.compile(rb"/v1(?:beta)?/(?:models|tunedModels)/.+:(?:generateContent|streamGenerateContent)")
+
+
+def operation_of(path: bytes) -> Operation | None:
+    """What a path asks of a model; None when it does not."""
+    found = _OPERATIONS.get(path)
+    if found is None and path.endswith(b"enerateContent") and _GENERATE.fullmatch(path):
+        return Operation.GENERATE
+    return found
 
 
 class Request:

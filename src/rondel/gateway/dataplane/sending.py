@@ -2,11 +2,14 @@
 
 import msgspec
 
+from rondel.errors import Invalid
 from rondel.gateway.dataplane.asking import Asked
-from rondel.gateway.dataplane.ways import Candidate
+from rondel.gateway.dataplane.recording import Told
+from rondel.gateway.dataplane.speaking import Foreign
+from rondel.gateway.dataplane.ways import Candidate, Lane
 from rondel.gateway.models import Fields, Operation
 from rondel.gateway.ports import Call
-from rondel.gateway.rules import compose, raw
+from rondel.gateway.rules import compose, parse_fields, raw
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
@@ -20,15 +23,19 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     told: bytes
 
 
-def send(asked: Asked, changed: Fields | None, candidate: Candidate, span_id: str, *, is_stream: bool) -> Sent:
-    """The request as `candidate` gets it; `changed` are the caller's fields where a guardrail changed them.
+def send(told: Told, candidate: Candidate, *, is_checked: bool, now: float) -> Sent:
+    """The request as `candidate` gets it; `is_checked` says that a guardrail is to look at the answer.
 
     Raises:
         Invalid: this kind of server cannot be asked that, or the release's prompt cannot be filled.
+        Unavailable: it cannot be signed.
     """
+    asked, is_stream = told.asked, told.is_stream
     operation, target = asked.operation, candidate.target
+    if asked.entry.foreign is not None:
+        return _send_foreign(told, candidate, asked.entry.foreign, is_checked=is_checked, now=now)
     if (
-        changed is None
+        told.changed is None
         and candidate.is_plain
         and asked.head.model == target.model
         and candidate.passes(operation, is_stream=is_stream, wants_usage=asked.head.wants_usage)
@@ -36,13 +43,43 @@ def send(asked: Asked, changed: Fields | None, candidate: Candidate, span_id: st
     ):
         call = Call(operation, target.model, {}, is_stream, asked.body)
         head = candidate.head(operation, is_stream=is_stream)
-        return Sent(framed(head, asked, span_id, asked.body), call, b"")
-    fields = asked.fields if changed is None else changed
-    call = _call(asked, fields, candidate, is_stream=is_stream)
-    body = candidate.endpoint.provider.encode(call)
+        return Sent(framed(head, asked, told.span_id, asked.body), call, b"")
+    if operation is not Operation.CHAT and operation not in candidate.endpoint.provider.operations:
+        name = candidate.endpoint.connection.name
+        raise Invalid(f"Connection {name!r} serves no {operation.value}: ask a model of another connection.")
+    return _send_chat(told, candidate, operation, now)
+
+
+def _send_foreign(told: Told, candidate: Candidate, foreign: Foreign, *, is_checked: bool, now: float) -> Sent:
+    """A request in another dialect: its own bytes to a server that speaks it, where nothing has to be looked into or
+    changed but the model; a chat else.
+    """
+    asked, is_stream = told.asked, told.is_stream
+    operation, target, endpoint = asked.operation, candidate.target, candidate.endpoint
+    is_own = operation in endpoint.provider.operations and not (is_checked or target.body) and candidate.is_plain
+    if not is_own or told.changed is not None:
+        if operation is Operation.COUNT_TOKENS:
+            raise Invalid(f"Connection {endpoint.connection.name!r} does not count the tokens of this route.")
+        return _send_chat(told, candidate, Operation.CHAT, now)
+    fields, original = parse_fields(asked.body), asked.body
+    if is_stream is not asked.head.is_stream and "stream" in fields:
+        fields, original = {**fields, "stream": raw(is_stream)}, None
+    call = Call(operation, target.model, fields, is_stream, original, is_array=asked.head.is_array and is_stream)
+    body = endpoint.provider.encode(call)
+    head = endpoint.head(call, foreign.passed) + endpoint.signature(call, body, asked.at(now) / 1e9)
+    return Sent(framed(head, asked, told.span_id, body), call, b"")
+
+
+def _send_chat(told: Told, candidate: Candidate, operation: Operation, now: float) -> Sent:
+    """A request in OpenAI's dialect, as this kind of server takes it."""
+    asked, endpoint = told.asked, candidate.endpoint
+    fields = asked.fields if told.changed is None else told.changed
+    call = _call(asked, fields, candidate, operation, is_stream=told.is_stream)
+    body = endpoint.provider.encode(call)
     is_ours = call.fields.get("messages") is not asked.fields.get("messages")
-    told = body if is_ours or candidate.release.parameters or target.body else b""
-    return Sent(framed(candidate.endpoint.head(call), asked, span_id, body), call, told)
+    kept = body if is_ours or candidate.release.parameters or candidate.target.body else b""
+    head = endpoint.head(call) + endpoint.signature(call, body, asked.at(now) / 1e9)
+    return Sent(framed(head, asked, told.span_id, body), call, kept)
 
 
 def framed(head: bytes, asked: Asked, span_id: str, body: bytes) -> bytes:
@@ -51,17 +88,25 @@ def framed(head: bytes, asked: Asked, span_id: str, body: bytes) -> bytes:
     return b"%btraceparent: 00-%b%b" % (head, told.encode(), body)
 
 
-def _call(asked: Asked, fields: Fields, candidate: Candidate, *, is_stream: bool) -> Call:
+def _call(asked: Asked, fields: Fields, candidate: Candidate, operation: Operation, *, is_stream: bool) -> Call:
     """The request as this release sends it to this target."""
-    head, operation, target = asked.head, asked.operation, candidate.target
+    head, target, is_foreign = asked.head, candidate.target, asked.entry.foreign is not None
     composed = compose(candidate.release, fields, operation, head.metadata)
     is_streamed = operation is not Operation.EMBEDDING and (is_stream or candidate.always_streams)
     changes: Fields = dict(target.body)
     if is_streamed is not head.is_stream:
         changes["stream"] = raw(is_streamed)
-    if is_streamed and candidate.asks_for_usage and not head.wants_usage:
+    if is_streamed and candidate.asks_for_usage and (is_foreign or not head.wants_usage):
         changes["stream_options"] = raw({"include_usage": True})
     told = {**composed, **changes} if changes else composed
     if not is_streamed and "stream_options" in told:
         told = {name: value for name, value in told.items() if name != "stream_options"}
-    return Call(operation, target.model, told, is_streamed, asked.body if told is asked.fields else None)
+    original = asked.body if told is asked.fields and not is_foreign else None
+    return Call(operation, target.model, told, is_streamed, original, is_translated=is_foreign)
+
+
+def counts_tokens(lane: Lane) -> bool:
+    """Whether the first target counts tokens itself."""
+    first = next(iter(lane.candidates), None)
+    is_theirs = first is not None and Operation.COUNT_TOKENS in first.endpoint.provider.operations
+    return is_theirs and first is not None and first.is_plain and not first.target.body

@@ -1,8 +1,9 @@
 """Connections to providers: kept alive, one request at a time on each, no coroutine but while one is being made."""
 
 import asyncio
+import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import httptools
@@ -11,7 +12,7 @@ import structlog
 from rondel.gateway.dataplane.breaking import Breaker
 from rondel.gateway.dataplane.ports import Listener
 from rondel.gateway.models import Connection
-from rondel.gateway.ports import Call, Provider
+from rondel.gateway.ports import Call, Capability, Provider, Signing
 from rondel.gateway.rules import Address
 
 log = structlog.get_logger()
@@ -260,13 +261,38 @@ class Endpoint:
         static += [*provider.headers(secret), *connection.headers.items()]
         self._static = "".join(f"{name}: {value}\r\n" for name, value in static).encode("latin-1")
         self._heads: dict[str, bytes] = {}
+        self._fixed = frozenset(name.lower() for name in connection.headers)
+        is_signed = Capability.SIGNED in provider.capabilities
+        self._signing = cast("Signing", provider) if is_signed else None
 
     def breaker(self, model: str) -> Breaker:
         """The health of one model here."""
         return self.breakers.get(model) or self.breakers.setdefault(model, Breaker())
 
-    def head(self, call: Call) -> bytes:
-        """The request's head but for the lines that are each request's own."""
+    def signature(self, call: Call, body: bytes, at_s: float) -> bytes:
+        """Lines of the head that sign a request, `at_s` seconds since the epoch; none where none are signed.
+
+        Raises:
+            Unavailable: the secret is not what it needs.
+        """
+        if self._signing is None:
+            return b""
+        target = f"{self.address.path}{self.provider.path(call)}"
+        signed = self._signing.signature(target, self.address.authority, body, self.secret, at_s)
+        return "".join(f"{name}: {value}\r\n" for name, value in signed).encode("latin-1")
+
+    def head(self, call: Call, passed: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+        """The request's head but for the lines that are each request's own. Headers that are `passed` from the caller
+        stand in the place of the provider's, and not of the connection's.
+        """
+        head = self._head(call)
+        for name, value in passed:
+            if name.decode("latin-1") not in self._fixed:
+                line = re.compile(rb"(?m)^" + re.escape(name) + rb": [^\r]*\r\n")
+                head = line.sub(b"", head) + b"%b: %b\r\n" % (name, value)
+        return head
+
+    def _head(self, call: Call) -> bytes:
         path = self.provider.path(call)
         head = self._heads.get(path)
         if head is None:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 import msgspec
 
 from rondel.errors import RondelError
+from rondel.gateway.ports import Problem
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _TYPES = {
@@ -30,6 +31,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     content_type: bytes = JSON
     headers: bytes = b""
     """More lines of its head, each with its line break."""
+    problem: Problem | None = None
+    """The error that it tells, where it is ours to tell: a caller of another dialect is told it in that."""
 
 
 def status_line(status: int) -> bytes:
@@ -65,11 +68,18 @@ def error_type(status: int) -> str:
     return _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
 
 
+def problem_answer(status: int, problem: Problem, *, headers: bytes = b"") -> Answer:
+    """An error as an answer."""
+    kind = problem.type or error_type(status)
+    body = error_data(problem.message, kind=kind, code=problem.code, param=problem.param)
+    return Answer(status, body, headers=headers, problem=problem)
+
+
 def error_answer(error: RondelError, *, code: str = "", retry_after_s: float | None = None) -> Answer:
     """One of our errors as an answer."""
     message = f"{error.message} {error.hint}" if error.hint else error.message
-    body = error_data(message, kind=error_type(error.status), code=code or error.code)
-    return Answer(error.status, body, headers=b"" if retry_after_s is None else retry_after(retry_after_s))
+    problem = Problem(message, error_type(error.status), code or error.code)
+    return problem_answer(error.status, problem, headers=b"" if retry_after_s is None else retry_after(retry_after_s))
 
 
 def retry_after(seconds: float) -> bytes:

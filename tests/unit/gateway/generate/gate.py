@@ -54,7 +54,7 @@ class Gate:
             return self._refusal(error.status, Problem(error.message, code=error.code))
         except Refused as refused:
             return self._refusal(refused.status, refused.problem)
-        writer = self._dialect.writer(fields, head)
+        writer = self._dialect.writer(fields, head, request.content)
         if not isinstance(answer, list):
             return httpx.Response(200, content=writer.whole(answer))
         body = b"".join(map(writer.feed, answer))

@@ -53,7 +53,7 @@ def messages_client(provider: Provider, model: Model) -> anthropic.Anthropic:
             fields = dialect.read(request.content, head)
         except Invalid as error:
             return httpx2.Response(400, content=dialect.error(400, Problem(error.message)))
-        writer = dialect.writer(fields, head)
+        writer = dialect.writer(fields, head, request.content)
         chunks = answered(provider, fields, model, is_stream=head.is_stream)
         if not head.is_stream:
             return httpx2.Response(200, headers={"content-type": "application/json"}, content=writer.whole(chunks[0]))

@@ -96,7 +96,7 @@ class Generate:
             fields[ASIDE] = chat.aside
         return {name: raw(value) for name, value in fields.items()}
 
-    def writer(self, fields: Fields, head: Head) -> Writer:
+    def writer(self, fields: Fields, head: Head, body: bytes) -> Writer:  # noqa: ARG002  the fields say it
         """Events or an array, as the request's `alt` says; with thoughts if its `includeThoughts` says so."""
         tells_thoughts = ASIDE in fields and _aside(fields[ASIDE]).google.config.thinking.include_thoughts
         return Responses(is_array=head.is_array, tells_thoughts=tells_thoughts)

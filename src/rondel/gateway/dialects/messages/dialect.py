@@ -92,7 +92,7 @@ class Messages:
         """
         return read(body)
 
-    def writer(self, fields: Fields, head: Head) -> Writer:  # noqa: ARG002  an answer is written the same for all
+    def writer(self, fields: Fields, head: Head, body: bytes) -> Writer:  # noqa: ARG002  an answer is written the same for all
         """For one answer."""
         return MessagesWriter(head.model)
 
