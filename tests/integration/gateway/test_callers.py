@@ -206,9 +206,7 @@ class TestGooglesClient:
         told = client.models.generate_content(model="models/up/g-chat", contents="hello there")
         assert (told.text, told.model_version) == ("Hello you", "up-1")
         assert told.usage_metadata is not None
-        assert (told.usage_metadata.prompt_token_count, told.usage_metadata.candidates_token_count) == (20, 5), (
-            "what was thought is told apart"
-        )
+        assert (told.usage_metadata.prompt_token_count, told.usage_metadata.candidates_token_count) == (20, 5)
 
     def test_stream(self, shared: Gateway, shared_upstream: Upstream) -> None:
         shared_upstream.on("support", say("never asked"))
@@ -230,7 +228,7 @@ class TestGooglesClient:
         client = gemini(shared)
         contents: list[Any] = [google.Content(role="user", parts=[google.Part(text="hello")])]
         told = client.models.generate_content(model="models/up/g-tools", contents=contents, config=config)
-        (call,) = told.function_calls or []
+        (call,) = told.function_calls
         assert (call.name, call.args) == ("weather", {"city": "Oslo"})
         assert told.candidates is not None
         assert told.candidates[0].content is not None
