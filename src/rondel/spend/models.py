@@ -1,10 +1,11 @@
 """Prices of tokens, in integers, and what is priced."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelPrice:
     """Integer nano-USD for a million tokens of each bucket; None where the list names no price of its own.
 
@@ -32,6 +33,47 @@ class ModelPrice:
     request_nano: int | None = None
     search_nano: int | None = None
     services: tuple[tuple[str, "ModelPrice"], ...] = ()
+
+    @cached_property
+    def rates(self) -> tuple[int, ...]:
+        """What a million of each of `Counts` cost, in their order and without the searches, once tier and service are
+        chosen."""
+        given, made = self.input_nano, self.output_nano
+        read, written = _first(self.cache_read_nano, given), _first(self.cache_write_nano, given)
+        return (
+            given,
+            read,
+            written,
+            made,
+            _first(self.reasoning_nano, made),
+            _first(self.audio_in_nano, given),
+            _first(self.audio_out_nano, made),
+            _first(self.image_in_nano, given),
+            _first(self.cache_write_1h_nano, written),
+            _first(self.audio_cached_nano, read),
+            _first(self.image_cached_nano, read),
+            _first(self.image_out_nano, made),
+        )
+
+    @cached_property
+    def most(self) -> tuple[int, int, int]:
+        """The most that one million tokens in, one million out, and the request itself can cost, without its tiers."""
+        given = max(
+            self.input_nano,
+            self.cache_read_nano or 0,
+            self.cache_write_nano or 0,
+            self.cache_write_1h_nano or 0,
+            self.audio_in_nano or 0,
+            self.image_in_nano or 0,
+            self.audio_cached_nano or 0,
+            self.image_cached_nano or 0,
+        )
+        made = max(self.output_nano, self.reasoning_nano or 0, self.audio_out_nano or 0, self.image_out_nano or 0)
+        return given, made, self.request_nano or 0
+
+
+def _first(own: int | None, general: int) -> int:
+    return general if own is None else own
 
 
 class Counts(NamedTuple):

@@ -30,30 +30,9 @@ def cost_nano(price: ModelPrice, counts: Counts, service: str = "") -> int | Non
         return None
     if at.tiers:
         at = in_tier(at, counts.input)
-    millionths = sum(map(mul, counts, rates(at)))
+    millionths = sum(map(mul, counts, at.rates))
     fees = (at.request_nano or 0) + counts.web_searches * (at.search_nano or 0)
     return fees + (millionths + MILLION // 2) // MILLION
-
-
-def rates(price: ModelPrice) -> tuple[int, ...]:
-    """What a million of each of `Counts` cost, in their order and without the searches, once tier and service are
-    chosen."""
-    given, made = price.input_nano, price.output_nano
-    read, written = _first(price.cache_read_nano, given), _first(price.cache_write_nano, given)
-    return (
-        given,
-        read,
-        written,
-        made,
-        _first(price.reasoning_nano, made),
-        _first(price.audio_in_nano, given),
-        _first(price.audio_out_nano, made),
-        _first(price.image_in_nano, given),
-        _first(price.cache_write_1h_nano, written),
-        _first(price.audio_cached_nano, read),
-        _first(price.image_cached_nano, read),
-        _first(price.image_out_nano, made),
-    )
 
 
 def served_as(price: ModelPrice, service: str) -> ModelPrice | None:
@@ -92,26 +71,11 @@ def dearest(price: ModelPrice, input_tokens: int, service: str = "") -> tuple[in
     """
     named = served_as(price, service)
     if named is not None and not named.tiers:
-        return _most(named)
+        return named.most
     ways = [price, *(way for _, way in price.services)] if named is None else [named]
     every = [one for way in ways for one in (way, *(tier for above, tier in way.tiers if input_tokens > above))]
-    given, made, fees = zip(*map(_most, every), strict=True)
+    given, made, fees = zip(*(one.most for one in every), strict=True)
     return max(given), max(made), max(fees)
-
-
-def _most(price: ModelPrice) -> tuple[int, int, int]:
-    given = max(
-        price.input_nano,
-        price.cache_read_nano or 0,
-        price.cache_write_nano or 0,
-        price.cache_write_1h_nano or 0,
-        price.audio_in_nano or 0,
-        price.image_in_nano or 0,
-        price.audio_cached_nano or 0,
-        price.image_cached_nano or 0,
-    )
-    made = max(price.output_nano, price.reasoning_nano or 0, price.audio_out_nano or 0, price.image_out_nano or 0)
-    return given, made, price.request_nano or 0
 
 
 def reported_nano(usage: Mapping[str, object]) -> int | None:
@@ -141,10 +105,6 @@ def _usd(value: object) -> int | None:
 
 def _object(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}  # pyright: ignore[reportUnknownVariableType]  JSON
-
-
-def _first(price: int | None, instead: int) -> int:
-    return instead if price is None else price
 
 
 def _either(price: int | None, instead: int | None) -> int | None:

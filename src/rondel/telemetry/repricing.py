@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 
 from rondel.spend.models import Counts, ModelPrice
 from rondel.spend.ports import PriceBook
-from rondel.spend.rules import MILLION, in_tier, rates, served_as
+from rondel.spend.rules import MILLION, in_tier, served_as
 from rondel.storage.models import Scope
 from rondel.storage.ports import Columns
 from rondel.telemetry.conditions import Ask
@@ -131,7 +131,7 @@ def cost_sql(price: ModelPrice) -> str:
 
 def _rate_sql(price: ModelPrice) -> str:
     """Whole and broken nano-USD a token are summed apart: so 64 bits hold every sum."""
-    priced = [(_column(name), divmod(rate, MILLION)) for name, rate in zip(_TOKENS, rates(price), strict=True)]
+    priced = [(_column(name), divmod(rate, MILLION)) for name, rate in zip(_TOKENS, price.rates, strict=True)]
     whole = "".join(f" + toInt64({column}) * {nano:d}" for column, (nano, _) in priced if nano)
     broken = "".join(f" + toInt64({column}) * {rest:d}" for column, (_, rest) in priced if rest)
     fees = f"toInt64({price.request_nano or 0:d}) + toInt64(web_searches) * {price.search_nano or 0:d}"
