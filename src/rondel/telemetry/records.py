@@ -98,8 +98,8 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     Payloads are empty when the route's capture policy leaves them out (`captured` False). `request_body` is the
     caller's JSON (redacted where a guardrail says so), `sent_body` what went upstream when a release changed it,
     `answer_body` the answer in the unstreamed OpenAI shape, folded from the stream if there was one, as the caller
-    got it. `truncated` says that the answer broke off; `clipped` that a payload was over the capture limit and left
-    out.
+    got it; of an upstream's error, or of what was no answer, the beginning. `truncated` says that the answer broke off;
+    `clipped` that a payload was over the capture limit and left out.
     """
 
     request_id: str

@@ -98,3 +98,10 @@ def test_guessed_tokens_have_no_cost() -> None:
     root = spans_of(record, OwnPrices({("openai", "m"): ModelPrice(1, 1)}))[0]
     assert root.tokens is not None
     assert root.cost == Cost()
+
+
+def test_what_an_upstream_said_that_was_no_answer_is_shown_in_the_trace_alone() -> None:
+    record = _record(answer_body=b"<html>\xff secret", error_type="upstream_failed", status=502)
+    root = spans_of(record, OwnPrices({}))[0]
+    assert root.messages_out == ()
+    assert root.attributes["upstream.excerpt"] == "<html>� secret"

@@ -16,7 +16,7 @@ from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamF
 from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.guarding import check_fields
-from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
+from rondel.gateway.dataplane.intake import EXCERPT, Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.ports import Reply
@@ -63,7 +63,7 @@ class Exchange:
     """
 
     verdicts: tuple[GuardVerdict, ...] = ()
-    sent_body = b""
+    sent_body = excerpt = b""
     first_token: float | None = None
     changed: Fields | None = None
     """The caller's fields where a guardrail changed them."""
@@ -231,6 +231,7 @@ class Exchange:
             return
         outcome = intake.end()
         if outcome.error and not self._is_begun and not outcome.is_refused:
+            self.excerpt = outcome.excerpt
             if outcome.verdicts:
                 self._refused = outcome
             self._fail(outcome.error, 422 if outcome.verdicts else 502)
@@ -292,6 +293,7 @@ class Exchange:
     def _give_up(self) -> None:
         """The last try's failure is the answer: the upstream's own error where that is the caller's business."""
         tried, status = self.tried[-1], self._status
+        self.excerpt = self._error_body[:EXCERPT] or self.excerpt
         name = tried.candidate.endpoint.connection.name
         if self._refused is not None:
             self._finish(replace(self._refused, is_refused=True))

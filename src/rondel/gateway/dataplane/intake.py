@@ -18,6 +18,8 @@ from rondel.gateway.ports import Decoder, Writer
 from rondel.telemetry.records import GuardVerdict
 
 ANSWER_LIMIT = 64 * 1024 * 1024
+EXCERPT = 2048
+"""Bytes of an answer that cannot be read, which the record keeps."""
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _HAS_TEXT = re.compile(rb'"(?:content|text|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -38,6 +40,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     verdicts: tuple[GuardVerdict, ...] = ()
     is_refused: bool = False
     """A guardrail refused it, and no other try is wanted."""
+    excerpt: bytes = b""
+    """Of an answer that cannot be read: for the record, and for nobody else."""
 
 
 class Intake(Protocol):
@@ -222,7 +226,8 @@ class Gather:
         if not failure and self._is_stream and not folded.is_finished and not folded.is_done:
             failure = BROKEN
         if failure:
-            return Outcome(b"", folded, failure, is_truncated=True)
+            excerpt = b"".join(self._parts)[:EXCERPT]
+            return Outcome(b"", folded, failure, is_truncated=True, excerpt=excerpt)
         if not self._guards:
             return Outcome(self._written(folded.body), folded)
         checked = check_answer(self._guards, folded.body)

@@ -59,40 +59,43 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
+def share(folder: Folder, number: int, clock: Clock, ids: Ids, loop: asyncio.AbstractEventLoop) -> Keeping:
+    """What this worker holds of limits that all share: those of this machine, and over a DSN those of others too."""
+    place = folder.run / "limits"
+    ledger = Ledger(DiskPlace(place, day_of(clock.now_ns() / 1e9)), number)
+    dsn = os.environ.get("RONDEL_LIMITS_DSN", "")
+    if not dsn:
+        return LocalShares(ledger)
+    on_down = OnLimitsDown(os.environ.get("RONDEL_LIMITS_DOWN", OnLimitsDown.LOCAL.value))
+    machine = machine_of(place, ids.new("mac"))
+    return LIMITS.get("redis")(dsn, ledger, machine=machine, loop=loop, on_down=on_down)
+
+
+def reading_of(folder: Folder, clock: Clock) -> Reading:
+    """How this worker reads secrets."""
+    named = key_file(os.environ.get("RONDEL_SECRETS_KEY_FILE", ""), os.environ)
+    keys = Keys(os.environ.get("RONDEL_SECRETS_KEY", ""), named, folder.root)
+    return Reading(environ=os.environ, folder=folder.root / "secrets", keys=keys.read, now_ns=clock.now_ns)
+
+
 async def serve(
     *, clock: Clock, folder: Folder, secret: bytes, number: int, host: str, port: int, body_limit: int
 ) -> None:
     """Run one worker until it is told to stop."""
     loop = asyncio.get_running_loop()
     ids = Ids(clock)
-    ledger = Ledger(DiskPlace(folder.run / "limits", day_of(clock.now_ns() / 1e9)), number)
-    shares: Keeping = LocalShares(ledger)
-    if limits_dsn := os.environ.get("RONDEL_LIMITS_DSN", ""):
-        shares = LIMITS.get("redis")(
-            limits_dsn,
-            ledger,
-            machine=machine_of(folder.run / "limits", ids.new("mac")),
-            loop=loop,
-            on_down=OnLimitsDown(os.environ.get("RONDEL_LIMITS_DOWN", OnLimitsDown.LOCAL.value)),
-        )
     worker = Worker(
         number=number,
         loop=loop,
         clock=clock,
         ids=ids,
         spool=Spool(folder.spool, number, ids, loop),
-        meters=Meters(shares, clock),
+        meters=Meters(share(folder, number, clock, ids, loop), clock),
         server_socket=folder.socket,
         board=Board(folder.run, f"gateway-{number}", clock.now_ns),
         body_limit=body_limit,
     )
-    keys = Keys(
-        os.environ.get("RONDEL_SECRETS_KEY", ""),
-        key_file(os.environ.get("RONDEL_SECRETS_KEY_FILE", ""), os.environ),
-        folder.root,
-    )
-    reading = Reading(environ=os.environ, folder=folder.root / "secrets", keys=keys.read, now_ns=clock.now_ns)
-    secrets = Secrets(reading, clock)
+    secrets = Secrets(reading_of(folder, clock), clock)
     snapshots = Snapshots(
         path=folder.run / "snapshot.json",
         socket=folder.socket,

@@ -57,6 +57,8 @@ class Told(Protocol):
     is_stream: bool
     changed: Fields | None
     sent_body: bytes
+    excerpt: bytes
+    """Of what the upstream said that was no answer."""
     first_token: float | None
     verdicts: tuple[GuardVerdict, ...]
 
@@ -83,7 +85,7 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
     if route.capture is not Capture.NONE:
         failed = status >= 400 or bool(result.error_type)
         if is_captured(route.capture, route.capture_share, asked.request_id, failed=failed):
-            kept = _payloads(told, folded.body, route.capture_limit)
+            kept = _payloads(told, folded.body or told.excerpt, route.capture_limit)
     # By position, in the order of the record's fields: by name it would take ten times as long.
     return GatewayRecord(
         told.request_id,

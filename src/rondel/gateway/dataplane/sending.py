@@ -9,13 +9,14 @@ from rondel.gateway.dataplane.speaking import Foreign
 from rondel.gateway.dataplane.ways import Candidate, Lane
 from rondel.gateway.models import Fields, Operation
 from rondel.gateway.ports import Call
-from rondel.gateway.rules import compose, parse_fields, raw
+from rondel.gateway.rules import assemble, compose, parse_fields, raw
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
     """What goes to a target: the whole request, and how its answer is to be read.
 
-    `told` is the request's body where the release or a guardrail changed more of it than the model's name.
+    `told` is the request, in OpenAI's dialect, where the release or a guardrail changed more of it than the model's
+    name.
     """
 
     request: bytes
@@ -77,7 +78,8 @@ def _send_chat(told: Told, candidate: Candidate, operation: Operation, now: floa
     call = _call(asked, fields, candidate, operation, is_stream=told.is_stream)
     body = endpoint.provider.encode(call)
     is_ours = call.fields.get("messages") is not asked.fields.get("messages")
-    kept = body if is_ours or candidate.release.parameters or candidate.target.body else b""
+    is_kept = is_ours or bool(candidate.release.parameters or candidate.target.body)
+    kept = b"" if not is_kept else body if Operation.CHAT in endpoint.provider.operations else assemble(call.fields)
     head = endpoint.head(call) + endpoint.signature(call, body, asked.at(now) / 1e9)
     return Sent(framed(head, asked, told.span_id, body), call, kept)
 

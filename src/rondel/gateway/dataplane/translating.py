@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.folding import Folded, Folding
 from rondel.gateway.dataplane.guarding import StreamGuard
-from rondel.gateway.dataplane.intake import ANSWER_LIMIT, BROKEN, Gather, Intake, Outcome, read_body
+from rondel.gateway.dataplane.intake import ANSWER_LIMIT, BROKEN, EXCERPT, Gather, Intake, Outcome, read_body
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, error_data
 from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, data_of, event_of
@@ -222,13 +222,15 @@ class Own:
         if self._decoder is None:
             damaged = read_body(body).damaged
             failure = failure or ("The upstream's answer is not JSON." if damaged else "")
-            return Outcome(body, replace(_NOTHING, damaged=damaged), failure, is_truncated=bool(failure))
+            excerpt = body[:EXCERPT] if failure else b""
+            folded = replace(_NOTHING, damaged=damaged)
+            return Outcome(body, folded, failure, is_truncated=bool(failure), excerpt=excerpt)
         chunks = [*self._decoder.feed(body), *self._decoder.end()]
         problem = self._decoder.problem
         failure = failure or (problem.message if problem else "" if chunks else "The upstream's answer cannot be read.")
         folded = read_body(_encode(chunks[-1])) if chunks else _NOTHING
         folded = replace(folded, usage=self._decoder.usage or folded.usage)
-        return Outcome(body, folded, failure, is_truncated=bool(failure))
+        return Outcome(body, folded, failure, is_truncated=bool(failure), excerpt=body[:EXCERPT] if failure else b"")
 
 
 def intake_of(

@@ -240,6 +240,8 @@ def _attributes(record: GatewayRecord) -> Iterator[tuple[str, object]]:
         yield "metadata", metadata
     if usage := _json(record.usage):
         yield "usage", usage
+    if record.answer_body and record.error_type and "choices" not in _json(record.answer_body):
+        yield "upstream.excerpt", record.answer_body.decode("utf-8", "replace")
 
 
 def _prompt(record: GatewayRecord) -> PromptUse | None:
@@ -276,7 +278,7 @@ def _json(raw: bytes) -> Mapping[str, object]:
     """The object in `raw`; an empty one when it holds none, since payloads may be left out or be anybody's bytes."""
     try:
         return as_object(msgspec.json.decode(raw)) if raw else {}
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
 
 
