@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 import msgspec
 import pytest
 
+from rondel.gateway.dialects.extras import ASIDE
 from rondel.gateway.models import Operation
 from rondel.gateway.ports import Call, Capability, Provider
 from rondel.gateway.rules import assemble, parse_address, raw
@@ -69,6 +70,11 @@ class ProviderContract:
             if operation is Operation.EMBEDDING and provider.decoder(call) is not None:
                 continue  # translated: see the port
             assert provider.encode(call) == original
+
+    def test_what_another_dialect_says_aside_goes_to_no_server_by_that_name(self, provider: Provider) -> None:
+        told = {**FIELDS, ASIDE: raw({"whose": {"said": 1}})}
+        sent = provider.encode(Call(Operation.CHAT, "m", told, is_stream=False, is_translated=True))
+        assert ASIDE.encode() not in sent
 
     @pytest.mark.parametrize("is_stream", [True, False])
     @pytest.mark.parametrize("garbage", GARBAGE)

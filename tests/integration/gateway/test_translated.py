@@ -54,6 +54,8 @@ def test_gemini_streams_to_openais_client(gateway: Gateway, upstream: Upstream, 
     assert seen.json == {"contents": [{"role": "user", "parts": [{"text": "hello there"}]}]}
     record = gateway.record()
     assert (record.finish_reason, record.model_served, record.truncated) == ("stop", "gemini-3-flash", False)
+    assert record.tokens is not None
+    assert (record.tokens.cache_read, record.tokens.reasoning) == (40, 30)
 
 
 def test_gemini_answers_openais_client_with_calls(gateway: Gateway, upstream: Upstream) -> None:
