@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from rondel.errors import Invalid
-from rondel.gateway.dialects.extras import ANTHROPIC, CACHE
+from rondel.gateway.dialects.extras import ANTHROPIC, ASIDE, CACHE
 from rondel.gateway.dialects.messages.asking import (
     Turn,
     choice_of,
@@ -40,7 +40,7 @@ _PASSED_OVER = frozenset(
     {
         *("model", "stream", "stream_options", "store", "metadata", "verbosity", "modalities", "prediction"),
         *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "user", "safety_identifier"),
-        *("n", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "seed"),
+        *("n", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "seed", ASIDE),
     }
 )
 _TRANSLATED = frozenset(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from rondel.errors import Invalid
-from rondel.gateway.dialects.extras import ANTHROPIC
+from rondel.gateway.dialects.extras import ANTHROPIC, ASIDE
 from rondel.gateway.dialects.messages.blocks import Built, blocks_of, put_back, result_of
 from rondel.gateway.dialects.messages.efforts import asked, effort_of
 from rondel.gateway.dialects.messages.thoughts import thoughts_of
@@ -28,7 +28,7 @@ from rondel.gateway.dialects.messages.values import (
 from rondel.gateway.models import Fields
 from rondel.gateway.rules import assemble, raw
 
-_PASSED_OVER = frozenset({"stream_options", "store", "metadata", "verbosity", "modalities", "prediction"})
+_PASSED_OVER = frozenset({"stream_options", "store", "metadata", "verbosity", "modalities", "prediction", ASIDE})
 _CACHING = frozenset({"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"})
 _NEVER = ("audio", "functions", "function_call", "web_search_options", "moderation")
 _NEUTRAL: Mapping[str, frozenset[bytes]] = {
