@@ -34,7 +34,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     """One try at one target. Times are nanoseconds since the epoch, None for what never happened.
 
     `status` is the HTTP status of the upstream, 0 when there was none; `error` is empty when the attempt gave the
-    answer.
+    answer. `why` tells in a few words what chose the target, or what became of its answer, where that is not the
+    route's order.
     """
 
     connection: str
@@ -46,6 +47,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     first_byte_ns: int | None = None
     status: int = 0
     error: str = ""
+    why: str = ""
 
 
 class GuardVerdict(msgspec.Struct, frozen=True, array_like=True):

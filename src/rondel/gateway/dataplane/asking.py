@@ -1,12 +1,15 @@
 """From an HTTP request to a request for a model: who asks, what for, and may they?"""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
+from rondel.gateway.costing import BYTES_PER_TOKEN, load_of
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.ways import Way, Ways
 from rondel.gateway.models import Fields, Head, Operation, VirtualKey
+from rondel.gateway.picking import Traits
 from rondel.gateway.rules import TraceParent, Unit, parse_fields, parse_head, parse_traceparent, unit_of
 
 _NAMED = frozenset(
@@ -24,6 +27,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     user: str
     tags: tuple[str, ...]
     parent: TraceParent | None
+    headers: Mapping[str, str] = {}
+    """Those that rules of routes look at."""
 
 
 class Asked(msgspec.Struct):
@@ -86,12 +91,17 @@ def enter(plan: Plan, headers: list[tuple[bytes, bytes]], now_ns: int) -> Entry:
     key = plan.key(bearer(named), now_ns)
     parent = parse_traceparent(named[b"traceparent"].decode("latin-1")) if b"traceparent" in named else None
     tags = _header(named, b"x-rondel-tags")
+    looked_at: Mapping[str, str] = {}
+    if plan.ruled_headers:
+        told = {lower: value for name, value in headers if (lower := name.lower()) in plan.ruled_headers}
+        looked_at = {name.decode("latin-1"): _header(told, name) for name in told}
     return Entry(
         key,
         _header(named, b"x-rondel-session"),
         _header(named, b"x-rondel-user"),
         tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if tags else (),
         parent,
+        looked_at,
     )
 
 
@@ -106,7 +116,12 @@ def read(asked: Asked, ways: Ways) -> Way:
     asked.session = entry.session or head.metadata.get("session", "")
     asked.user = head.user or entry.user
     asked.unit = unit_of(asked.session, asked.user, asked.request_id)
-    asked.way = way = ways.find(entry.key, head.model)
+    way = ways.find(entry.key, head.model)
+    if way.rules:
+        tokens = load_of(asked.body).text_bytes // BYTES_PER_TOKEN
+        at = datetime.fromtimestamp(asked.began_ns / 1e9, UTC)
+        way = ways.ruled(way, Traits(entry.headers, head.metadata, tokens, at))
+    asked.way = way
     return way
 
 

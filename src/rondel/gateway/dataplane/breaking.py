@@ -1,5 +1,6 @@
 """Which targets rest after failures, and how many retries there may be."""
 
+from rondel.gateway.picking import UNSEEN, Pace
 from rondel.gateway.rules import FAILURES_TO_OPEN, rest_s
 
 RETRY_SHARE = 0.2
@@ -12,12 +13,21 @@ class Breaker:
     Source: the pattern of M. Nygard, Release It!, 2nd ed., chapter 5; the rest doubles as in Envoy's outlier ejection.
     """
 
-    __slots__ = ("_failures", "_is_probing", "_openings", "_rests_until")
+    __slots__ = ("_failures", "_is_asked_for", "_is_probing", "_openings", "_rests_until", "open", "pace")
 
     def __init__(self) -> None:
         self._failures = self._openings = 0
         self._rests_until = 0.0
-        self._is_probing = False
+        self._is_probing = self._is_asked_for = False
+        self.open = 0
+        """Requests under way."""
+        self.pace: Pace = UNSEEN
+        """How fast it is, where a route goes by that."""
+
+    @property
+    def is_ejected(self) -> bool:
+        """Whether it rests because it failed, and not because it asked for it."""
+        return not self._is_asked_for
 
     def wait_s(self, now: float) -> float:
         """Seconds until it may be asked; 0 when it may be now."""
@@ -27,30 +37,36 @@ class Breaker:
 
     def begin(self) -> None:
         """A request goes to it."""
+        self.open += 1
         self._is_probing = self._openings > 0
 
     def succeed(self) -> None:
         """It answered."""
+        self.open -= 1
         self._failures = self._openings = 0
         self._rests_until = 0.0
-        self._is_probing = False
+        self._is_probing = self._is_asked_for = False
 
     def fail(self, now: float) -> None:
         """It failed: enough of that, or a failed probe, and it rests."""
+        self.open -= 1
         self._failures += 1
         if self._is_probing or self._failures >= FAILURES_TO_OPEN:
             self._openings += 1
             self._failures = 0
             self._rests_until = now + rest_s(self._openings)
+            self._is_asked_for = False
         self._is_probing = False
 
     def leave(self) -> None:
         """The request ended without saying anything about its health."""
+        self.open -= 1
         self._is_probing = False
 
     def rest(self, seconds: float, now: float) -> None:
         """It asked to be left alone."""
         self._rests_until = max(self._rests_until, now + seconds)
+        self._is_asked_for = True
 
 
 class RetryBudget:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
 from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.asking import Asked
+from rondel.gateway.dataplane.choosing import Picker
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
@@ -27,6 +28,7 @@ from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answ
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.dialects.events import event_of
 from rondel.gateway.models import Fields
+from rondel.gateway.picking import failed, kept_callable, paced
 from rondel.gateway.ports import Call
 from rondel.gateway.rules import LONGEST_REST_S, OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
 from rondel.telemetry.records import ArmStage, GuardVerdict
@@ -77,6 +79,9 @@ class Exchange:
     _is_late = _is_begun = _is_over = _is_paused = False
     _result: Result
     _answer: Answer | None = None
+    _order: tuple[Candidate, ...] = ()
+    """Who is asked in turn, where it is not the lane's own order."""
+    _why = ""
 
     def __init__(
         self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
@@ -114,7 +119,15 @@ class Exchange:
             raise Unavailable(self.lane.refusal)
         if self.lane.guards:
             self._check_input()
+        if self.lane.picker is not None:
+            self._pick(self.lane.picker)
         self._try()
+
+    def _pick(self, picker: Picker) -> None:
+        """Order the targets for this request; fallbacks stay behind them."""
+        candidates = self.lane.candidates
+        positions, self._why = picker.order(candidates, self.asked, self._worker)
+        self._order = (*(candidates[position] for position in positions), *candidates[len(positions) :])
 
     def _check_input(self) -> None:
         inward = [guard for guard in self.lane.guards if guard.rule.on_input]
@@ -130,16 +143,26 @@ class Exchange:
     def _try(self) -> None:
         """Ask the next target that does not rest."""
         now = self._worker.now()
-        waits: list[float] = []
-        number, candidates = len(self.tried), self.lane.candidates
+        resting: list[Candidate] = []
+        number, candidates = len(self.tried), self._order or self.lane.candidates
         for step in range(len(candidates)):
             candidate = candidates[(number + step) % len(candidates)]
-            wait = candidate.breaker.wait_s(now)
-            if wait <= 0:
+            if candidate.breaker.wait_s(now) <= 0:
                 self._ask(candidate, now)
                 return
-            waits.append(wait)
-        if self.tried:
+            resting.append(candidate)
+        self._ask_resting(resting, now)
+
+    def _ask_resting(self, resting: list[Candidate], now: float) -> None:
+        """Nobody is well: one that rests is asked, if too many do."""
+        waits = [candidate.breaker.wait_s(now) for candidate in resting]
+        ejected = [candidate.breaker.is_ejected for candidate in resting]
+        last = self.tried[-1].candidate if self.tried else None
+        callable_ = [resting[position] for position in kept_callable(waits, ejected, self.lane.resting_share)]
+        candidate = next((one for one in callable_ if one is not last), None)
+        if candidate is not None:
+            self._ask(candidate, now)
+        elif self.tried:
             self._give_up()
         elif waits:
             seconds = max(1, round(min(waits)))
@@ -165,7 +188,7 @@ class Exchange:
             self._status, self._retry_after, self._is_late, self._error_body = 0, None, False, b""
             self._intake = None
         self._last_byte = now
-        self.tried.append(Tried(candidate, now))
+        self.tried.append(Tried(candidate, now, why=self._why))
         candidate.breaker.begin()
         self._line = candidate.endpoint.send(self, sent.request)
         if self._is_paused:
@@ -254,6 +277,8 @@ class Exchange:
         tried = self.tried[-1]
         tried.end(now, reason)
         breaker = tried.candidate.breaker
+        if self.lane.is_paced:
+            breaker.pace = failed(breaker.pace, now)
         if status == 429:
             breaker.leave()
             if self._retry_after:
@@ -312,8 +337,11 @@ class Exchange:
         """An answer, good or broken off, is over."""
         tried = self.tried[-1]
         if not tried.ended:
-            tried.end(self._worker.now(), "")
-            tried.candidate.breaker.succeed()
+            now, breaker = self._worker.now(), tried.candidate.breaker
+            tried.end(now, "")
+            breaker.succeed()
+            if self.lane.is_paced:
+                breaker.pace = paced(breaker.pace, tried.first_byte - tried.started, now)
         self.verdicts += outcome.verdicts
         if outcome.is_refused:
             body = error_data(outcome.error, kind="guardrail_refused", code="guardrail_refused")
@@ -323,6 +351,9 @@ class Exchange:
         self._close(Result(200, kind, outcome.error, outcome), None)
 
     def _refuse(self, error: RondelError, *, retry_after_s: float | None = None) -> None:
+        if self.tried and not self.tried[-1].ended:  # it was stopped, or crashed
+            self.tried[-1].end(self._worker.now(), error.message)
+            self.tried[-1].candidate.breaker.leave()
         self._close(Result(error.status, error.code, error.message), error_answer(error, retry_after_s=retry_after_s))
 
     def stop(self) -> None:

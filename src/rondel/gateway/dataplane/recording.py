@@ -34,6 +34,8 @@ class Tried(msgspec.Struct):
     ended: float = 0.0
     status: int = 0
     error: str = ""
+    why: str = ""
+    """What chose the target, where the route has a policy."""
 
     def end(self, now: float, error: str) -> None:
         """It is over; no error when it gave the answer."""
@@ -209,6 +211,7 @@ def _attempt(tried: Tried, at: int) -> Attempt:
         at + int(tried.first_byte * 1e9) if tried.first_byte else None,
         tried.status,
         tried.error,
+        tried.why,
     )
 
 
