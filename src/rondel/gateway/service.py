@@ -248,7 +248,9 @@ class Gateways:
         who = self._identity.owner(tx, scope, owner)
         is_listed = policy.routes or policy.models or policy.guardrails
         if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and is_listed:
-            raise Invalid("Routes, models and guardrails are set for keys and teams, not for end users or the project.")
+            raise Invalid(
+                "Routes, models and guardrails are listed for keys and teams, not for end users or the project."
+            )
         for guard in policy.guardrails:
             check_guard(guard.check, guard.options)
         for route in policy.routes:

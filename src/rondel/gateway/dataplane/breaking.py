@@ -1,7 +1,7 @@
 """Which targets rest after failures, and how many retries there may be."""
 
-from rondel.gateway.picking import UNSEEN, Pace
-from rondel.gateway.rules import FAILURES_TO_OPEN, rest_s
+from rondel.gateway.picking import UNSEEN, Pace, failed
+from rondel.gateway.rules import FAILURES_TO_OPEN, LONGEST_REST_S, OUR_FAULT_STATUS, rest_s
 
 RETRY_SHARE = 0.2
 RETRIES_SPARE = 10.0
@@ -67,6 +67,20 @@ class Breaker:
         """It asked to be left alone."""
         self._rests_until = max(self._rests_until, now + seconds)
         self._is_asked_for = True
+
+
+def blame(breaker: Breaker, status: int, retry_after_s: float | None, now: float, *, is_paced: bool) -> None:
+    """Tell a breaker of a try that gave no answer; status 0 is a failed connection or a timeout."""
+    if is_paced:
+        breaker.pace = failed(breaker.pace, now)
+    if status == 429:
+        breaker.leave()
+        if retry_after_s:
+            breaker.rest(min(retry_after_s, LONGEST_REST_S), now)
+    elif status == 0 or status >= 500 or status in OUR_FAULT_STATUS:
+        breaker.fail(now)
+    else:
+        breaker.succeed()
 
 
 class RetryBudget:
