@@ -8,7 +8,6 @@ shadows.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 import structlog
 from msgspec.structs import replace
@@ -19,7 +18,6 @@ from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.breaking import blame
 from rondel.gateway.dataplane.choosing import Picker
 from rondel.gateway.dataplane.guarding import check_fields
-from rondel.gateway.dataplane.hedging import Rival, cut_off
 from rondel.gateway.dataplane.intake import Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
 from rondel.gateway.dataplane.ports import Reply
@@ -31,9 +29,8 @@ from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, Answer, error_answ
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.dialects.events import event_of
 from rondel.gateway.models import Fields
-from rondel.gateway.picking import hedge_after_s, kept_callable, paced
+from rondel.gateway.picking import kept_callable, paced
 from rondel.gateway.ports import Call
-from rondel.gateway.routing import Hedge
 from rondel.gateway.rules import OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
 from rondel.telemetry.records import ArmStage, GuardVerdict
 
@@ -86,8 +83,6 @@ class Exchange:
     _order: tuple[Candidate, ...] = ()
     """Who is asked in turn, where it is not the lane's own order."""
     _why = ""
-    _hedging: asyncio.TimerHandle | None = None
-    _rival: Rival | None = None
 
     def __init__(
         self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
@@ -200,54 +195,6 @@ class Exchange:
         self._line = candidate.endpoint.send(self, sent.request)
         if self._is_paused:
             self._line.pause()
-        if self.lane.hedge is not None and len(self.tried) == 1:
-            self._hedge_later(self.lane.hedge, candidate)
-
-    # Hedging
-
-    def _hedge_later(self, hedge: Hedge, candidate: Candidate) -> None:
-        after_s = hedge.after_s or hedge_after_s(candidate.breaker.pace)
-        if self._hedging is not None:
-            self._hedging.cancel()
-        if after_s is not None:
-            self._hedging = self._worker.loop.call_later(after_s, lambda: self._take(self._hedge))
-
-    def _hedge(self) -> None:
-        """No first byte came in time: ask the next target too, if there may be one more try."""
-        if self._is_over or self._status or self._line is None or self._rival is not None or len(self.tried) != 1:
-            return
-        now, first = self._worker.now(), self.tried[0].candidate.breaker
-        candidates = (one for one in self._order or self.lane.candidates if one.breaker is not first)
-        candidate = next((one for one in candidates if one.breaker.wait_s(now) <= 0), None)
-        if candidate is None or not self._worker.retries.take():
-            return
-        with suppress(RondelError):  # what this target cannot be asked, the first one still can
-            sent = send(self.asked, self.changed, candidate, self.span_id, is_stream=self.is_stream)
-            self._rival = Rival(self, Tried(candidate, now, why="hedge"), sent)
-            self._rival.start()
-
-    def adopt(self, rival: Rival) -> None:
-        """The second try goes on alone: it was faster, or the first one failed."""
-        tried = self.tried[-1]
-        if not tried.ended:
-            cut_off(tried, self.now(), is_paced=self.is_paced)
-            self._drop_line()
-        self._status, self._retry_after, self._is_late, self._error_body = 0, None, False, b""
-        self._intake, self._rival = None, None
-        self._call, self.sent_body = rival.sent.call, rival.sent.told
-        self.tried.append(rival.tried)
-        self._line, self._last_byte = rival.line, rival.tried.started
-        rival.win()
-        if self._is_paused:
-            self._line.pause()
-
-    def part(self) -> None:
-        """The second try is out."""
-        self._rival = None
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return self._worker.now()
 
     def _make_intake(self, call: Call, candidate: Candidate, *, is_events: bool) -> Intake:
         """What takes the answer in: by what the server sends, which need not be what it was asked for."""
@@ -265,8 +212,6 @@ class Exchange:
         """Status and headers came."""
         self._status = status
         self._last_byte = now = self._worker.now()
-        if self._rival is not None and status < 300:
-            self._rival.cut()
         tried = self.tried[-1]
         tried.first_byte, tried.status = now, status
         if retry_after:
@@ -286,10 +231,10 @@ class Exchange:
         if self.first_token is None and intake.has_text:
             self.first_token = now
         if out:
-            if not self._is_begun:
-                self._is_begun = True
-                self._reply.begin(200, EVENT_STREAM, self._headers())
-            self._reply.send(out)
+            if self._is_begun:
+                self._reply.send(out)
+            else:
+                self._open(out)
         elif intake.refused:
             self._error_body = b'{"error":%b}' % intake.refused
             self._drop_line()
@@ -302,7 +247,16 @@ class Exchange:
         if intake is None:
             self._fail(f"answered with status {status}", status)
             return
-        outcome = intake.end()
+        self._take_whole(intake.end())
+
+    def _open(self, out: bytes) -> None:
+        """The first piece of a stream may go to the caller."""
+        self._is_begun = True
+        self._reply.begin(200, EVENT_STREAM, self._headers())
+        self._reply.send(out)
+
+    def _take_whole(self, outcome: Outcome) -> None:
+        """The upstream's answer is whole: it is the caller's if it is good."""
         if outcome.error and not self._is_begun and not outcome.is_refused:
             if outcome.verdicts:
                 self._refused = outcome
@@ -334,13 +288,14 @@ class Exchange:
         tried = self.tried[-1]
         tried.end(now, reason)
         blame(tried.candidate.breaker, status, self._retry_after, now, is_paced=self.is_paced)
-        if self._rival is not None:
-            self.adopt(self._rival)
-            return
         if self._is_begun:
             if self._intake is not None:
                 self._finish(self._intake.end(f"The upstream {reason}."))
             return
+        self._go_on(status, now)
+
+    def _go_on(self, status: int, now: float) -> None:
+        """Nothing has gone to the caller yet: another try, if there may be one."""
         may_retry = is_retried(status) or self._refused is not None
         if not may_retry or len(self.tried) >= self.way.route.attempts or not self._worker.retries.take():
             self._give_up()
@@ -477,10 +432,6 @@ class Exchange:
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._hedging is not None:
-            self._hedging.cancel()
-        if self._rival is not None:
-            self._rival.cut()
         self._drop_line()
         self._worker.exchanges.discard(self)
         worker = self._worker

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.costing import estimate, load_of
 from rondel.gateway.dataplane.asking import Asked, Entry, bearer, enter, named_headers, read
+from rondel.gateway.dataplane.beginning import exchange_of
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
 from rondel.gateway.dataplane.forward import is_internal
 from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Starved
@@ -102,7 +103,7 @@ class Reception:
         guess = estimate(load_of(asked.body), head.max_tokens, price, choices=head.choices, service=head.service_tier)
         ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, worker.now())
         pair_id = asked.request_id if taken.shadows else ""
-        exchange = Exchange(worker, asked, way, taken.lane, ticket, reply, pair_id)
+        exchange = exchange_of(taken.lane)(worker, asked, way, taken.lane, ticket, reply, pair_id)
         # Not at once: what came in one turn of the loop goes on together, with fewer writes and fewer looks for events.
         if not self._begun:
             worker.loop.call_soon(self._begin)

@@ -16,7 +16,7 @@ from rondel.gateway.dataplane.upstream import Endpoint
 from rondel.gateway.models import Operation, ReleaseCall, Route, Target, VirtualKey
 from rondel.gateway.picking import Traits, holds
 from rondel.gateway.ports import Call, Capability
-from rondel.gateway.routing import Affinity, Cascade, Hedge, Policy
+from rondel.gateway.routing import Affinity, Cascade, Hedge, Policy, Ruled, When
 from rondel.gateway.rules import choose
 from rondel.spend.models import ModelPrice
 from rondel.telemetry.records import ArmStage
@@ -159,6 +159,19 @@ class Ways:
             if len(self._known) < LIMIT:
                 self._known[key.id, name] = way
         return way
+
+    def judge(self, way: Way, name: str) -> Way:
+        """The route of a judge, for the key of `way`, whatever that may call by itself.
+
+        Raises:
+            Unavailable: it is not there.
+        """
+        known = (way.key.id, name, -1)
+        found = self._ruled.get(known)
+        if found is None:
+            leads_to = self.plan.ruled(way.route, Ruled(when=When(), route=name))
+            found = self._ruled[known] = Way(self.plan, way.key, leads_to)
+        return found
 
     def ruled(self, way: Way, traits: Traits) -> Way:
         """Where the first of the route's rules that holds leads, else `way`. Rules of the route that it leads to do
