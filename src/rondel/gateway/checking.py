@@ -99,7 +99,7 @@ def routing_steps(settings: RouteSettings) -> Iterator[tuple[tuple[str | int, ..
     for position, rule in enumerate(settings.rules):
         yield ("rules", position), lambda rule=rule: check_rule(rule)
     targets = [settings.target, *settings.spares] if settings.target else []
-    if settings.policy is Policy.WEIGHTS and targets:
+    if settings.policy is not Policy.ORDER and targets:
         yield ("policy",), lambda: check_weights([one.weight for one in targets])
     if settings.cascade is not None:
         pattern = settings.cascade.pattern

@@ -307,7 +307,7 @@ class PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     parameters: dict[str, object] = {}
     weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
-    """Its part of the requests under the policy `weights`; with 0 it only stands in."""
+    """Its part of the requests under the policy `weights`; with 0 it only stands in, whatever the policy."""
 
 
 class RouteGuard(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,10 @@ class Order(NamedTuple):
 
 
 class Picker(NamedTuple):
-    """How the first `len(names)` candidates of a lane are ordered; those behind them are fallbacks and stay there."""
+    """How the first `len(names)` candidates of a lane are ordered; those behind them are fallbacks and stay there.
+
+    Those without a weight stand behind the others in their order, whatever the policy.
+    """
 
     policy: Policy
     affinity: Affinity
@@ -69,16 +72,20 @@ class Picker(NamedTuple):
         unit = asked.session if self.affinity is Affinity.SESSION else asked.user
         if unit and self.affinity is not Affinity.NONE:
             draws = unit_draws(self.salt, unit, self.names)
-            weights = self.weights if self.policy is Policy.WEIGHTS else (1.0,) * len(self.names)
+            is_weighted = self.policy is Policy.WEIGHTS
+            weights = [weight if is_weighted else float(weight > 0) for weight in self.weights]
             return Order(race(draws, weights), f"affinity: {self.affinity.value}")
-        return Order(self._by_policy(candidates[: len(self.names)], asked, by), self.policy.value)
+        active = [position for position, weight in enumerate(self.weights) if weight > 0]
+        order = self._by_policy([candidates[position] for position in active], asked, by)
+        standing_in = (position for position, weight in enumerate(self.weights) if weight <= 0)
+        return Order([*(active[place] for place in order), *standing_in], self.policy.value)
 
     def _by_policy(self, own: Sequence[Choosable], asked: Asking, by: Drawing) -> list[int]:
         match self.policy:
             case Policy.ORDER:
                 return list(range(len(own)))
             case Policy.WEIGHTS:
-                return race([by.draw() for _ in own], self.weights)
+                return race([by.draw() for _ in own], [weight for weight in self.weights if weight > 0])
             case Policy.LEAST_BUSY:
                 return by_load([one.breaker.open for one in own], [by.draw() for _ in own])
             case Policy.CHEAPEST:

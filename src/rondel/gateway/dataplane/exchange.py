@@ -440,6 +440,8 @@ class Exchange:
         if self.ticket is not NO_TICKET:
             is_unused = record.tokens is None and result.status >= 300
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
+            if used is not None and self.lane.cascade is not None:
+                used += sum(total_tokens(each.tokens) for each in record.attempts if each.tokens is not None)
             self.way.meter.settle(self.ticket, used, record.charged_nano)
         self._result, self._answer = result, answer
         worker.spool.add(record, self._hand_over)

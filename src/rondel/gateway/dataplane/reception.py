@@ -101,7 +101,7 @@ class Reception:
         taken = way.take(asked.unit.value, asked.request_id)
         head, price = asked.head, taken.lane.price
         guess = estimate(load_of(asked.body), head.max_tokens, price, choices=head.choices, service=head.service_tier)
-        ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, worker.now())
+        ticket = way.meter.admit(asked.user, guess.tokens, guess.nano * taken.lane.answers, worker.now())
         pair_id = asked.request_id if taken.shadows else ""
         exchange = exchange_of(taken.lane)(worker, asked, way, taken.lane, ticket, reply, pair_id)
         # Not at once: what came in one turn of the loop goes on together, with fewer writes and fewer looks for events.

@@ -86,6 +86,8 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     """Whether the times to the first byte are kept."""
     hedge: Hedge | None = None
     cascade: Cascade | None = None
+    answers: int = 1
+    """How many answers a request may have to pay for."""
 
 
 class Taken(NamedTuple):
@@ -251,7 +253,8 @@ def _with_policy(lane: Lane, route: Route, own: int) -> Lane:
         picker = Picker(route.policy, route.affinity, f"{route.salt}/{lane.release.id}", names, weights)
     is_paced = route.policy is Policy.FASTEST or (hedge is not None and hedge.after_s is None)
     price = max((one.price for one in lane.candidates if one.price), key=_weight, default=lane.price)
-    return replace(lane, picker=picker, is_paced=is_paced, hedge=hedge, cascade=cascade, price=price)
+    answers = len(lane.candidates) if cascade else 1
+    return replace(lane, picker=picker, is_paced=is_paced, hedge=hedge, cascade=cascade, price=price, answers=answers)
 
 
 def _weight(price: ModelPrice) -> int:
