@@ -6,7 +6,7 @@ from rondel.chat import ToolCall
 from rondel.spend.models import ModelPrice
 from rondel.spend.ports import OwnPrices
 from rondel.telemetry.models import Cost, SpanMessage, Tokens
-from rondel.telemetry.records import Attempt, GatewayRecord, TokenCounts
+from rondel.telemetry.records import Attempt, GatewayRecord, TokenCounts, TokenCounts
 from rondel.telemetry.spool.mapping import spans_of
 
 ASKED = {
@@ -98,3 +98,15 @@ def test_guessed_tokens_have_no_cost() -> None:
     root = spans_of(record, OwnPrices({("openai", "m"): ModelPrice(1, 1)}))[0]
     assert root.tokens is not None
     assert root.cost == Cost()
+
+
+def test_an_answer_that_was_not_good_enough_has_its_tokens_and_cost_at_its_attempt() -> None:
+    cheap = Attempt("c", "openai", "s", "", 1, 2, None, 200, "was not good enough", "judge: no", TokenCounts(5), 70)
+    guessed = Attempt("c", "openai", "s", "", 1, 2, tokens=TokenCounts(5, estimated=True), cost_nano=70)
+    last = Attempt("c", "openai", "m", "", 2, 3)
+    record = _record(attempts=(cheap, guessed, last), tokens=TokenCounts(9), cost_nano=900, price_version="v")
+    root, *attempts = spans_of(record, OwnPrices({}))
+    assert [span.cost.computed_nano for span in attempts] == [70, None, 900]
+    assert [span.tokens.input_uncached if span.tokens else 0 for span in attempts] == [5, 5, 9]
+    assert attempts[0].attributes["why"] == "judge: no"
+    assert root.cost.computed_nano == 900
