@@ -130,7 +130,9 @@ def ruled(
         first = next((one for one in own if (one.connection, one.model) == (connection, model)), None)
         spares = [one for one in own if one is not first] if first else []
         first = first or PlainTarget(connection=connection, model=model)
-        made.append(plain_release(place, f"{route}/{position}", first, spares))
+        call = plain_release(place, route, first, spares)
+        own_id = f"ruled:{place.scope.project_id}:{place.scope.environment}:{route}:{position}"  # no caller can name it
+        made.append(msgspec.structs.replace(call, id=own_id, name=f"Rule {position + 1} of route {route!r}"))
         rules.append(Ruled(when=rule.when, release_id=made[-1].id))
     return tuple(rules), made
 

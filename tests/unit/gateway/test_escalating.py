@@ -20,6 +20,8 @@ from rondel.gateway.escalating import (
 from rondel.gateway.routing import Cascade
 from rondel.gateway.rules import parse_head, raw
 
+NOTHING: dict[str, msgspec.Raw] = {}
+
 
 @pytest.mark.parametrize(
     ("cascade", "answer", "says"),
@@ -69,11 +71,11 @@ def test_the_text_of_an_answer(body: bytes, text: str | None) -> None:
 @pytest.mark.parametrize(
     ("sources", "wants"),
     [
-        ([{}], False),
+        ([NOTHING], False),
         ([{"response_format": raw({"type": "json_object"})}], True),
         ([{"response_format": raw({"type": "json_schema", "json_schema": {}})}], True),
         ([{"response_format": raw({"type": "text"})}, {"response_format": raw({"type": "json_object"})}], False),
-        ([{}, {"response_format": raw({"type": "json_object"})}], True),
+        ([NOTHING, {"response_format": raw({"type": "json_object"})}], True),
         ([{"response_format": raw("json")}], False),
     ],
 )

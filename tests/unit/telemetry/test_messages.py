@@ -6,7 +6,7 @@ from rondel.chat import ToolCall
 from rondel.spend.models import ModelPrice
 from rondel.spend.ports import OwnPrices
 from rondel.telemetry.models import Cost, SpanMessage, Tokens
-from rondel.telemetry.records import Attempt, GatewayRecord, TokenCounts, TokenCounts
+from rondel.telemetry.records import Attempt, GatewayRecord, TokenCounts
 from rondel.telemetry.spool.mapping import spans_of
 
 ASKED = {

@@ -198,6 +198,11 @@ class CascadedExchange(Exchange):
         else:
             self._accept(outcome)
 
+    def _finish(self, outcome: Outcome) -> None:
+        if self._steps is not None and not self._is_begun and self.first_token is not None:
+            self.first_token = self._worker.now()  # the caller gets it now
+        super()._finish(outcome)
+
     def _accept(self, outcome: Outcome) -> None:
         tried = self.tried[-1]
         tried.tokens = tried.nano = None  # they stand in the record itself

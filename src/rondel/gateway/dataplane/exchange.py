@@ -92,7 +92,6 @@ class Exchange:
         self.pair_id = pair_id
         self.tried: list[Tried] = []
         self._last_byte = asked.began
-        self.is_paced = lane.is_paced
         self.is_shadow = lane.stage is ArmStage.SHADOW
         self.is_stream = asked.head.is_stream and not self.is_shadow
         self.span_id, self.request_id = asked.span_id, asked.request_id
@@ -287,7 +286,7 @@ class Exchange:
         now = self._worker.now()
         tried = self.tried[-1]
         tried.end(now, reason)
-        blame(tried.candidate.breaker, status, self._retry_after, now, is_paced=self.is_paced)
+        blame(tried.candidate.breaker, status, self._retry_after, now, is_paced=self.lane.is_paced)
         if self._is_begun:
             if self._intake is not None:
                 self._finish(self._intake.end(f"The upstream {reason}."))
@@ -345,7 +344,7 @@ class Exchange:
             now, breaker = self._worker.now(), tried.candidate.breaker
             tried.end(now, "")
             breaker.succeed()
-            if self.is_paced:
+            if self.lane.is_paced:
                 breaker.pace = paced(breaker.pace, tried.first_byte - tried.started, now)
         self.verdicts += outcome.verdicts
         if outcome.is_refused:
@@ -393,10 +392,9 @@ class Exchange:
             reason = f"gave no whole answer in time ({limits.total_s:g} s)"
         elif isinstance(self._line, Dial) and not self._line.is_connected:
             reason = f"took no connection in time ({limits.connect_s:g} s)" if waited > limits.connect_s else ""
-        elif not self._status:
-            reason = (
-                f"did not begin to answer in time ({limits.first_byte_s:g} s)" if waited > limits.first_byte_s else ""
-            )
+        elif not self._status or self._last_byte == self.tried[-1].first_byte:  # nothing of its body came
+            is_late = now - self.tried[-1].started > limits.first_byte_s
+            reason = f"did not begin to answer in time ({limits.first_byte_s:g} s)" if is_late else ""
         elif waited > limits.idle_s and not self._is_paused:
             reason = f"sent nothing more in time ({limits.idle_s:g} s)"
         if reason:

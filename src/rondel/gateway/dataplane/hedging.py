@@ -107,6 +107,11 @@ class HedgedExchange(Exchange):
         """Monotonic seconds."""
         return self._worker.now()
 
+    @property
+    def is_paced(self) -> bool:
+        """Whether the times to the first byte are kept."""
+        return self.lane.is_paced
+
     def _ask(self, candidate: Candidate, now: float) -> None:
         super()._ask(candidate, now)
         hedge = self.lane.hedge
