@@ -68,7 +68,7 @@ def routes(
             return GatewayOut(version=0, routes=0, keys=0, connections=0, problems=[])
         here = (caller.scope.project_id, caller.scope.environment)
         mine = [route for route in snapshot.routes if (route.project_id, route.environment) == here]
-        used = {arm.release_id for route in mine for arm in route.arms}
+        used = {one.release_id for route in mine for one in (*route.arms, *route.rules)}
         problems = [
             ProblemOut(release_id=release.id, subject=subject_of(release), problem=target.problem)
             for release in snapshot.releases

@@ -1,17 +1,20 @@
 """What a connection or a route has to be, whoever sets it: the API, a file, an import."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rondel.errors import Invalid
 from rondel.gateway.models import RouteSettings
+from rondel.gateway.picking import parse_hours, time_zone
 from rondel.gateway.providing import frozen, provider_of
+from rondel.gateway.routing import Affinity, Policy, RouteRule, When
 from rondel.gateway.rules import parse_address
 from rondel.gateway.secrets.ports import SECRETS
 from rondel.gateway.secrets.rules import parse_reference
 from rondel.guardrails.ports import GUARDRAILS
 
+_SECRET_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key", "cookie", "proxy-authorization"})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
@@ -77,7 +80,8 @@ def check_header(name: str, value: str) -> None:
 
 
 def check_route(name: str, settings: RouteSettings) -> None:
-    """Refuse a name that is none, and guardrails that are not there or do not take their options.
+    """Refuse a name that is none, guardrails that are not there or do not take their options, and policies that no
+    request could go by.
 
     Raises:
         NotFound: a guardrail is not known.
@@ -86,6 +90,74 @@ def check_route(name: str, settings: RouteSettings) -> None:
     check_name("route", name)
     for guard in settings.guardrails:
         check_guard(guard.check, guard.options)
+    for _, step in routing_steps(settings):
+        step()
+
+
+def routing_steps(settings: RouteSettings) -> Iterator[tuple[tuple[str | int, ...], Callable[[], object]]]:
+    """What about a route's policy is to be checked, with the places in it; each step raises Invalid."""
+    for position, rule in enumerate(settings.rules):
+        yield ("rules", position), lambda rule=rule: check_rule(rule)
+    targets = [settings.target, *settings.spares] if settings.target else []
+    if settings.policy is not Policy.ORDER and targets:
+        yield ("policy",), lambda: check_weights([one.weight for one in targets])
+    if settings.cascade is not None:
+        pattern = settings.cascade.pattern
+        yield ("cascade", "pattern"), lambda: check_pattern(pattern)
+        yield ("cascade",), lambda: check_cascade(settings)
+
+
+def check_rule(rule: RouteRule) -> None:
+    """Refuse a condition that cannot be read, looks at secrets, or holds always.
+
+    Raises:
+        Invalid: the sentence says what.
+    """
+    when = rule.when
+    if when == When(zone=when.zone):
+        raise Invalid("A rule without a condition always holds: make what it uses the route's target.")
+    for name in when.headers:
+        if not re.fullmatch(r"[a-z0-9-]+", name):
+            raise Invalid(f"{name!r} is no header in lower case.")
+        if name in _SECRET_HEADERS:
+            raise Invalid(f"A rule cannot look at the header {name!r}: it holds a secret.")
+    if when.hours:
+        parse_hours(when.hours)
+    time_zone(when.zone)
+    if not rule.use or rule.use.startswith("/") or rule.use.endswith("/"):
+        raise Invalid("A rule uses connection/model, or the name of a route or of a release.")
+
+
+def check_weights(weights: Sequence[float]) -> None:
+    """Refuse weights by which nothing can be drawn.
+
+    Raises:
+        Invalid: all are 0.
+    """
+    if not any(weights):
+        raise Invalid("All weights are 0: give at least one target a weight.")
+
+
+def check_pattern(pattern: str) -> None:
+    """Refuse what is no regular expression.
+
+    Raises:
+        Invalid: it is none.
+    """
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise Invalid(f"{pattern!r} is no regular expression: {error}.") from error
+
+
+def check_cascade(settings: RouteSettings) -> None:
+    """Refuse a cascade beside what would put another target before its first.
+
+    Raises:
+        Invalid: both are set.
+    """
+    if settings.hedge is not None or settings.policy is not Policy.ORDER or settings.affinity is not Affinity.NONE:
+        raise Invalid("A cascade asks its targets in their order: leave out 'policy', 'affinity' and 'hedge'.")
 
 
 def check_guard(check: str, options: Mapping[str, object]) -> None:

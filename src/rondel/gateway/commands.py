@@ -141,7 +141,8 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             emit(found)
             return
         shown = [{**route, "answers": _answers(route)} for route in found]
-        columns = {"Route": "name", "Answers": "answers", "Attempts": "attempts", "Capture": "capture"}
+        columns = {"Route": "name", "Answers": "answers", "Policy": "policy", "Attempts": "attempts"}
+        columns |= {"Capture": "capture"}
         table(shown, columns, empty="There is no route: make one with 'rondel gateway route NAME --target NAME/MODEL'.")
 
     @app.command
@@ -153,9 +154,13 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         capture: str | None = None,
         fallback: list[str] | None = None,
         guard: list[str] | None = None,
+        spare: list[str] | None = None,
+        policy: str | None = None,
+        affinity: str | None = None,
+        hedge: str | None = None,
         json: bool = False,
     ) -> None:
-        """Make or change a route; what is not given stays.
+        """Make or change a route; what is not given stays. Rules and cascades are set in a file.
 
         Parameters
         ----------
@@ -171,6 +176,16 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             A release that is tried when the chosen one fails; may be given several times.
         guard
             A guardrail on every answer, such as `pii`; may be given several times.
+        spare
+            `connection/model` that answers when the target fails, or beside it under another policy than `order`; with
+            `=3` behind it that weight. May be given several times.
+        policy
+            Who of target and spares is asked first: order, weights, least_busy, fastest or cheapest.
+        affinity
+            What stays with its target, for the sake of prompt caches: session, user or none.
+        hedge
+            Seconds without a first byte after which a second target is asked; `p95` for the 95th percentile of what
+            the first one has shown, `off` for none.
         json
             For machines.
         """
@@ -178,15 +193,17 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         known = {found["name"]: found for found in api.get("/api/v1/routes")}
         body = {field: value for field, value in known.get(name, {}).items() if field not in {"name", "arms"}}
         if target is not None:
-            connection, slash, model = target.partition("/")
-            if not slash or not model:
-                raise Invalid(f"A target is written connection/model, such as local/smollm2; this is {target!r}.")
-            body["target"] = {"connection": connection, "model": model}
+            body["target"] = _target(target)
+        if hedge is not None:
+            body["hedge"] = None if hedge == "off" else {"after_s": None if hedge == "p95" else _seconds(hedge)}
         given: dict[str, Any] = {
             "attempts": attempts,
             "capture": capture,
             "fallbacks": fallback,
             "guardrails": None if guard is None else [{"check": check} for check in guard],
+            "spares": None if spare is None else [_target(one) for one in spare],
+            "policy": policy,
+            "affinity": affinity,
         }
         made = api.put(
             f"/api/v1/routes/{name}", body | {key: value for key, value in given.items() if value is not None}
@@ -224,6 +241,7 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         budget: str | None = None,
         route: list[str] | None = None,
         model: list[str] | None = None,
+        guard: list[str] | None = None,
         lift: list[str] | None = None,
         json: bool = False,
     ) -> None:
@@ -245,13 +263,15 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             A route that it may call; may be given several times.
         model
             A pattern of models that it may call, such as `openai/gpt-5*`; may be given several times.
+        guard
+            A guardrail on everything that a key or a team calls, such as `pii`; may be given several times.
         lift
-            A limit that is to go: requests, tokens, at-once, budget, route or model; may be given several times.
+            A limit that is to go: requests, tokens, at-once, budget, route, model or guard; may be given several times.
         json
             For machines.
         """
         gone: dict[str, Any] = {
-            _field(name): [] if _field(name) in {"routes", "models"} else None for name in lift or ()
+            _field(name): [] if _field(name) in {"routes", "models", "guardrails"} else None for name in lift or ()
         }
         given = {
             "requests_per_minute": requests,
@@ -260,6 +280,7 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "budget_nano": None if budget is None else nano(budget),
             "routes": route,
             "models": model,
+            "guardrails": None if guard is None else [{"check": check} for check in guard],
         }
         api = connect()
         body = gone | {field: value for field, value in given.items() if value is not None}
@@ -278,6 +299,7 @@ _FIELDS = {
     "budget": "budget_nano",
     "route": "routes",
     "model": "models",
+    "guard": "guardrails",
 }
 
 
@@ -301,7 +323,29 @@ def _told(limits: dict[str, Any]) -> str:
     told = [word.format(limits[field]) for field, word in words.items() if limits[field] is not None]
     if limits["budget_nano"] is not None:
         told.append(f"{usd(limits['budget_nano'])} a month")
+    told += [f"guarded by {guard['check']}" for guard in limits["guardrails"]]
     return ", ".join(told) or "without a limit"
+
+
+def _target(text: str) -> dict[str, Any]:
+    """`connection/model`, or `connection/model=3` with a weight."""
+    name, equals, weight = text.rpartition("=")
+    connection, slash, model = (name if equals else text).partition("/")
+    if not slash or not model:
+        raise Invalid(f"A target is written connection/model, such as local/smollm2; this is {text!r}.")
+    target: dict[str, Any] = {"connection": connection, "model": model}
+    return target | {"weight": _number(weight, "A weight")} if equals else target
+
+
+def _seconds(text: str) -> float:
+    return _number(text, "The time of --hedge, unless it is p95 or off,")
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Invalid(f"{what} is a number, not {text!r}.") from error
 
 
 def _answers(route: dict[str, Any]) -> str:

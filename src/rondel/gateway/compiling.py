@@ -16,10 +16,12 @@ from rondel.gateway.models import (
     PromptMessage,
     ReleaseCall,
     RouteGuard,
+    RouteSettings,
     SavedConnection,
     Target,
 )
 from rondel.gateway.ports import Capability
+from rondel.gateway.routing import Ruled
 from rondel.gateway.rules import raw
 from rondel.releases.bundle import resolve
 from rondel.releases.models import Component, Release, ResolvedCall
@@ -91,7 +93,10 @@ def subject_of(call: ReleaseCall) -> str:
 def plain_release(place: Place, route: str, target: PlainTarget, spares: Sequence[PlainTarget] = ()) -> ReleaseCall:
     """What a route without a live release calls: `target`, and `spares` in their order when it fails."""
     own = {name: raw(value) for name, value in target.parameters.items()}
-    targets = [_target(place, one.connection, one.model, None) for one in (target, *spares)]
+    targets = [
+        msgspec.structs.replace(_target(place, one.connection, one.model, None), weight=one.weight)
+        for one in (target, *spares)
+    ]
     if spares:  # each has parameters of its own, so none are the release's
         bodies = [{name: raw(value) for name, value in one.parameters.items()} for one in (target, *spares)]
         pairs = zip(targets, bodies, strict=True)
@@ -104,6 +109,32 @@ def plain_release(place: Place, route: str, target: PlainTarget, spares: Sequenc
         targets=tuple(targets),
         parameters={} if spares else own,
     )
+
+
+def ruled(
+    place: Place, route: str, settings: RouteSettings, releases: Mapping[str, str]
+) -> tuple[tuple[Ruled, ...], list[ReleaseCall]]:
+    """The rules of a route as workers read them, and the models that they lead to past any release.
+
+    `releases` are ids by names. A model that is one of the route's own has the others as spares.
+    """
+    rules: list[Ruled] = []
+    made: list[ReleaseCall] = []
+    for position, rule in enumerate(settings.rules):
+        connection, slash, model = rule.use.partition("/")
+        if not slash:
+            release_id = releases.get(rule.use, "")
+            rules.append(Ruled(when=rule.when, release_id=release_id, route="" if release_id else rule.use))
+            continue
+        own = [settings.target, *settings.spares] if settings.target else list(settings.spares)
+        first = next((one for one in own if (one.connection, one.model) == (connection, model)), None)
+        spares = [one for one in own if one is not first] if first else []
+        first = first or PlainTarget(connection=connection, model=model)
+        call = plain_release(place, route, first, spares)
+        own_id = f"ruled:{place.scope.project_id}:{place.scope.environment}:{route}:{position}"  # no caller can name it
+        made.append(msgspec.structs.replace(call, id=own_id, name=f"Rule {position + 1} of route {route!r}"))
+        rules.append(Ruled(when=rule.when, release_id=made[-1].id))
+    return tuple(rules), made
 
 
 def served_models(place: Place) -> list[ReleaseCall]:

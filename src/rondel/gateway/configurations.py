@@ -114,7 +114,7 @@ class Configurations:
         elif isinstance(value, ConnectionSettings):
             gateways.connect(tx, scope, actor, name, **msgspec.structs.asdict(value))
         elif isinstance(value, RouteSettings):
-            gateways.save_route(tx, scope, actor, name, value)
+            gateways.save_route(tx, scope, actor, name, value, beside=config.routes or ())
         elif isinstance(value, KeyPolicy):
             gateways.limit(tx, scope, actor, name, value)
 

@@ -20,6 +20,7 @@ from rondel.gateway.checking import (
     check_name,
     check_secret,
     default_url,
+    routing_steps,
 )
 from rondel.gateway.documents import Document, Path, Terse, plain, write
 from rondel.gateway.documents import schema as document_schema
@@ -180,6 +181,12 @@ def check(reading: Reading, state: GatewayConfig | None = None, live: Collection
         for position, guard in enumerate(settings.guardrails):
             path = ("routes", name, "guardrails", position)
             _try(document, path, lambda guard=guard: check_guard(guard.check, guard.options))
+        for path, step in routing_steps(settings):
+            _try(document, ("routes", name, *path), step)
+    for name, policy in (config.keys or {}).items():
+        for position, guard in enumerate(policy.guardrails):
+            path = ("keys", name, "guardrails", position)
+            _try(document, path, lambda guard=guard: check_guard(guard.check, guard.options))
     _check_targets(document, config, state)
     _check_keys(document, config, state, live)
     document.check()
@@ -209,6 +216,10 @@ def targets_of(settings: RouteSettings) -> Iterator[tuple[Path, PlainTarget]]:
         yield ("target",), settings.target
     for position, spare in enumerate(settings.spares):
         yield ("spares", position), spare
+    for position, rule in enumerate(settings.rules):
+        connection, slash, model = rule.use.partition("/")
+        if slash:
+            yield ("rules", position, "use"), PlainTarget(connection=connection, model=model)
 
 
 def _check_targets(document: Document, config: GatewayConfig, state: GatewayConfig | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rondel.clock import to_ns
+from rondel.gateway.compiling import route_guard
 from rondel.gateway.models import Allowance, KeyPolicy, LimitedOwner, Limits, VirtualKey
 from rondel.identity.models import Key, Owner, OwnerKind, Role
 from rondel.identity.rules import may
@@ -57,7 +58,7 @@ def limited_owners(scope: Scope, limited: Mapping[Owner, Limited], names: Callab
 
 
 def virtual_key(key: Key, limited: Mapping[Owner, Limited]) -> VirtualKey:
-    """A key as workers know it, with its team's lists beside its own."""
+    """A key as workers know it, with its team's lists and guardrails beside its own."""
     own = limited.get(Owner(OwnerKind.KEY, key.id), NOTHING)
     team = limited.get(Owner(OwnerKind.TEAM, key.team_id), NOTHING) if key.team_id else NOTHING
     return VirtualKey(
@@ -73,6 +74,7 @@ def virtual_key(key: Key, limited: Mapping[Owner, Limited]) -> VirtualKey:
         team_models=team.policy.models,
         limits=own.limits,
         expires_at_ns=to_ns(key.expires_at) if key.expires_at else None,
+        guardrails=tuple(route_guard(guard) for guard in (*team.policy.guardrails, *own.policy.guardrails)),
         calls_releases=may(key.role, Role.DEVELOPER),
         old_hash=key.old_hash or "",
         old_until_ns=to_ns(key.old_until) if key.old_until else 0,

@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from rondel.events import Event
+from rondel.gateway.routing import Affinity, Cascade, Hedge, Policy, RouteRule, Ruled
 from rondel.gateway.secrets.models import Sealed
 from rondel.identity.models import OwnerKind
 from rondel.spend.budgets.models import Window
@@ -120,6 +121,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     body: dict[str, msgspec.Raw] = {}
     price: ModelPrice | None = None
+    weight: float = 1.0
     problem: str = ""
     """Why it cannot be called now; then `connection_id` leads nowhere."""
 
@@ -182,6 +184,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     capture_limit: int = 262_144
     """Bytes of one payload above which it is left out of the record."""
     guardrails: tuple[GuardRule, ...] = ()
+    policy: Policy = Policy.ORDER
+    affinity: Affinity = Affinity.NONE
+    resting_share: float = 0.5
+    """Of a release's targets with their fallbacks, how many may rest after failures and not be asked at all; one may
+    always."""
+    rules: tuple[Ruled, ...] = ()
+    """The first that holds says who answers, before releases do."""
+    hedge: Hedge | None = None
+    cascade: Cascade | None = None
 
 
 class OnLimitsDown(StrEnum):
@@ -252,6 +263,8 @@ class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
     old_until_ns: int = 0
     calls_releases: bool = False
     """Whether it may name a release by its id, live or not, as evaluations do."""
+    guardrails: tuple[GuardRule, ...] = ()
+    """Its own and its team's: in force on everything that it calls, beside those of routes and releases."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,6 +306,8 @@ class PlainTarget(msgspec.Struct, frozen=True, kw_only=True):
     connection: str
     model: str
     parameters: dict[str, object] = {}
+    weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    """Its part of the requests under the policy `weights`; with 0 it only stands in, whatever the policy."""
 
 
 class RouteGuard(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,7 +323,7 @@ class RouteGuard(msgspec.Struct, frozen=True, kw_only=True):
 class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a person sets on a route; meanings as in `Route`. `fallbacks` are names of releases.
 
-    `spares` are tried in their order when `target` fails, before any fallback.
+    `spares` answer when `target` fails, before any fallback; under another policy than `order` they share its requests.
     """
 
     target: PlainTarget | None = None
@@ -320,6 +335,12 @@ class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
     capture_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     capture_limit: Annotated[int, msgspec.Meta(ge=0)] = 262_144
     guardrails: tuple[RouteGuard, ...] = ()
+    policy: Policy = Policy.ORDER
+    affinity: Affinity = Affinity.NONE
+    resting_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+    rules: tuple[RouteRule, ...] = ()
+    hedge: Hedge | None = None
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +365,7 @@ class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
     concurrent: Annotated[int, msgspec.Meta(ge=1)] | None = None
     budget_nano: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    guardrails: tuple[RouteGuard, ...] = ()
 
 
 class RouteView(NamedTuple):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, SecretStr
 from rondel.errors import Invalid
 from rondel.gateway.configuring import Applied, Change
 from rondel.gateway.models import Arm, Capture, KeyPolicy, OnFailure, RouteSettings, RouteView, SavedConnection
+from rondel.gateway.routing import Affinity, Policy, Weekday
 from rondel.gateway.secrets.models import Rotation, SecretView
 from rondel.identity.models import Owner
 from rondel.plugins import PluginInfo
@@ -107,6 +108,7 @@ class TargetIn(BaseModel):
     connection: str
     model: str
     parameters: dict[str, Any] = Field(default_factory=dict)
+    weight: float = Field(default=1.0, ge=0, description="Its part of the requests under the policy 'weights'.")
 
 
 class TimeoutsIn(BaseModel):
@@ -128,12 +130,56 @@ class RouteGuardIn(BaseModel):
     on_failure: OnFailure = OnFailure.PASS
 
 
+class WhenIn(BaseModel):
+    """A condition on a request; everything that is named has to hold."""
+
+    headers: dict[str, str] = Field(default_factory=dict, description="Patterns such as 'gold*', by names of headers.")
+    metadata: dict[str, str] = Field(default_factory=dict)
+    weekdays: list[Weekday] = Field(default_factory=list[Weekday])
+    hours: str = Field(default="", description="Such as 08:00-18:00; over midnight where it ends before it begins.")
+    zone: str = Field(default="UTC", description="The time zone of hours and weekdays, such as Europe/Berlin.")
+    tokens_over: int | None = Field(default=None, description="Of the prompt, guessed as a quarter of its bytes.")
+    tokens_under: int | None = None
+
+
+class RuleIn(BaseModel):
+    """Who answers where a condition holds."""
+
+    when: WhenIn
+    use: str = Field(description="connection/model, or the name of a route or of a release.")
+
+
+class HedgeIn(BaseModel):
+    """A second target is asked when the first does not begin to answer."""
+
+    after_s: float | None = Field(default=None, description="Left out: the first target's 95th percentile.")
+
+
+class JudgeIn(BaseModel):
+    """Another route whose model says whether an answer is good enough."""
+
+    route: str
+    timeout_s: float = 10.0
+    rubric: str = Field(default="", description="What a good answer is; empty is the built-in one.")
+
+
+class CascadeIn(BaseModel):
+    """An answer that is not good enough is asked of the next target."""
+
+    finish_reasons: list[str] = Field(default_factory=lambda: ["length", "content_filter"])
+    is_refused: bool = Field(default=True, description="Escalate what a guardrail refuses.")
+    is_no_json: bool = Field(default=True, description="Escalate what is no JSON where JSON was asked for.")
+    shorter_than: int = Field(default=0, description="Characters.")
+    pattern: str = Field(default="", description="A regular expression, looked for in the first 2,000 characters.")
+    judge: JudgeIn | None = None
+
+
 class RouteIn(BaseModel):
     """What is set on a route."""
 
     target: TargetIn | None = Field(default=None, description="What answers until a release is live.")
     spares: list[TargetIn] = Field(
-        default_factory=list[TargetIn], description="Tried in their order when the target fails."
+        default_factory=list[TargetIn], description="Asked beside the target, by the policy, or when it fails."
     )
     fallbacks: list[str] = Field(default_factory=list, description="Releases tried when the chosen one fails.")
     attempts: int = 3
@@ -142,6 +188,12 @@ class RouteIn(BaseModel):
     capture_share: float = 1.0
     capture_limit: int = 262_144
     guardrails: list[RouteGuardIn] = Field(default_factory=list[RouteGuardIn])
+    policy: Policy = Field(default=Policy.ORDER, description="In which order the targets are asked.")
+    affinity: Affinity = Field(default=Affinity.NONE, description="What stays with its target while that is well.")
+    resting_share: float = Field(default=0.5, description="How many targets may rest after failures at once.")
+    rules: list[RuleIn] = Field(default_factory=list[RuleIn], description="The first that holds says who answers.")
+    hedge: HedgeIn | None = None
+    cascade: CascadeIn | None = None
 
     def settings(self) -> RouteSettings:
         """As the model.
@@ -187,6 +239,7 @@ class LimitsIn(BaseModel):
     tokens_per_minute: int | None = None
     concurrent: int | None = Field(default=None, description="Requests at the same time.")
     budget_nano: int | None = Field(default=None, description="Nano-USD in a calendar month (UTC), refused beyond.")
+    guardrails: list[RouteGuardIn] = Field(default_factory=list[RouteGuardIn], description="Only keys and teams.")
 
     def policy(self, before: KeyPolicy) -> KeyPolicy:
         """`before` with what is told.

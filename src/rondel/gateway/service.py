@@ -1,7 +1,7 @@
 """The use cases of the gateway: connections, routes, what keys may do, and the snapshot of it all."""
 
 import builtins
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -9,8 +9,16 @@ from rondel.audit.service import Audit
 from rondel.clock import to_ns
 from rondel.errors import Invalid, NotFound, RondelError, did_you_mean
 from rondel.events import announce
-from rondel.gateway.checking import check_connection, check_route, default_url
-from rondel.gateway.compiling import Place, connections_of, plain_release, release_call, route_guard, served_models
+from rondel.gateway.checking import check_connection, check_guard, check_route, default_url
+from rondel.gateway.compiling import (
+    Place,
+    connections_of,
+    plain_release,
+    release_call,
+    route_guard,
+    ruled,
+    served_models,
+)
 from rondel.gateway.limiting import limited_owners, limits_of, virtual_key
 from rondel.gateway.models import (
     Arm,
@@ -161,16 +169,33 @@ class Gateways:
 
     # Routes
 
-    def save_route(self, tx: Tx, scope: Scope, actor: Actor, name: str, settings: RouteSettings) -> RouteView:
-        """Make or change a route.
+    def save_route(
+        self,
+        tx: Tx,
+        scope: Scope,
+        actor: Actor,
+        name: str,
+        settings: RouteSettings,
+        *,
+        beside: Collection[str] = (),
+    ) -> RouteView:
+        """Make or change a route; `beside` are the routes that are being made with it.
 
         Raises:
-            NotFound: a guardrail or a fallback release is not known.
+            NotFound: a guardrail, a fallback release, or what a rule or a judge names is not known.
             Invalid: the name or an option is wrong.
         """
         check_route(name, settings)
         for fallback in settings.fallbacks:
             self._releases.get(tx, scope, fallback)
+        named = [rule.use for rule in settings.rules if "/" not in rule.use]
+        judges = [settings.cascade.judge.route] if settings.cascade and settings.cascade.judge else []
+        releases = [release.name for release in self._releases.list(tx, scope)]
+        routes = {*beside, *self.route_names(tx, scope)} - {name}
+        for known, wanted in (({*routes, *releases}, named), (routes, judges)):
+            for one in wanted:
+                if one not in known:
+                    raise NotFound(f"Route {name!r} names {one!r}, which is not there. {did_you_mean(one, known)}")
         known = {route.name: route for route in self._store.routes(tx, scope)}
         created_at = known[name].created_at if name in known else tx.now()
         self._store.save_route(tx, scope, SavedRoute(name, settings, created_at))
@@ -221,8 +246,13 @@ class Gateways:
             Invalid: only keys and teams have lists of what they may call.
         """
         who = self._identity.owner(tx, scope, owner)
-        if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and (policy.routes or policy.models):
-            raise Invalid("Routes and models are listed for keys and teams, not for end users or the project.")
+        is_listed = policy.routes or policy.models or policy.guardrails
+        if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and is_listed:
+            raise Invalid(
+                "Routes, models and guardrails are listed for keys and teams, not for end users or the project."
+            )
+        for guard in policy.guardrails:
+            check_guard(guard.check, guard.options)
         for route in policy.routes:
             self.route(tx, scope, route)
         kept = msgspec.structs.replace(policy, budget_nano=None)
@@ -338,7 +368,9 @@ class Gateways:
                 releases.append(plain)
                 arms = (Arm(release_id=plain.id),)
             fallbacks = tuple(ids.get(name, name) for name in view.settings.fallbacks)
-            used |= {arm.release_id for arm in arms} | set(fallbacks)
+            rules, made = ruled(place, view.name, view.settings, ids)
+            releases += made
+            used |= {arm.release_id for arm in arms} | set(fallbacks) | {rule.release_id for rule in rules}
             salts = [arm.salt for arm in self._releases.arms(tx, scope, view.name) if arm.salt]
             routes.append(
                 Route(
@@ -354,6 +386,12 @@ class Gateways:
                     capture_share=view.settings.capture_share,
                     capture_limit=view.settings.capture_limit,
                     guardrails=tuple(route_guard(guard) for guard in view.settings.guardrails),
+                    policy=view.settings.policy,
+                    affinity=view.settings.affinity,
+                    resting_share=view.settings.resting_share,
+                    rules=rules,
+                    hedge=view.settings.hedge,
+                    cascade=view.settings.cascade,
                 )
             )
         releases += served_models(place)

@@ -30,24 +30,6 @@ class ArmStage(StrEnum):
     SHADOW = "shadow"
 
 
-class Attempt(msgspec.Struct, frozen=True, array_like=True):
-    """One try at one target. Times are nanoseconds since the epoch, None for what never happened.
-
-    `status` is the HTTP status of the upstream, 0 when there was none; `error` is empty when the attempt gave the
-    answer.
-    """
-
-    connection: str
-    provider: str
-    model: str
-    release_id: str
-    started_ns: int
-    ended_ns: int
-    first_byte_ns: int | None = None
-    status: int = 0
-    error: str = ""
-
-
 class GuardVerdict(msgspec.Struct, frozen=True, array_like=True):
     """What a guardrail found: `where` is input or output, `action` none, redacted, refused, retried or noted.
 
@@ -85,6 +67,29 @@ class TokenCounts(msgspec.Struct, frozen=True, array_like=True):
     image_cached: int = 0
     image_out: int = 0
     web_searches: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True, array_like=True):
+    """One try at one target. Times are nanoseconds since the epoch, None for what never happened.
+
+    `status` is the HTTP status of the upstream, 0 when there was none; `error` is empty when the attempt gave the
+    answer. `why` tells in a few words what chose the target, or what became of its answer, where that is not the
+    route's order.
+    """
+
+    connection: str
+    provider: str
+    model: str
+    release_id: str
+    started_ns: int
+    ended_ns: int
+    first_byte_ns: int | None = None
+    status: int = 0
+    error: str = ""
+    why: str = ""
+    tokens: TokenCounts | None = None
+    """What an answer used that the caller did not get; of the one that answered they stand in the record."""
+    cost_nano: int | None = None
 
 
 class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):

@@ -204,11 +204,32 @@ def test_usage_in_a_last_chunk_that_still_has_choices_is_counted(gateway: Gatewa
     assert (tokens.input_uncached, tokens.output_text) == (9, 3)
 
 
+def test_a_head_alone_is_no_first_byte(gateway: Gateway, upstream: Upstream) -> None:
+    """Some servers send their head at once and think then: the time between bytes begins with the first of the body."""
+
+    async def thinks(_: Seen, line: Line) -> None:
+        await line.begin()
+        await asyncio.sleep(1.2)
+        await line.event(chunk({"content": "thought"}, "stop"))
+        await line.finish()
+
+    upstream.on("up-1", thinks)
+    gateway.write(routes=(route("support", "live", attempts=1, timeouts=Timeouts(idle_s=0.4, first_byte_s=10)),))
+    gateway.start()
+    assert "thought" in ask(gateway, stream=True).text
+    gateway.stop()
+    gateway.write(routes=(route("support", "live", attempts=1, timeouts=Timeouts(idle_s=10, first_byte_s=0.4)),))
+    gateway.start()
+    answer = ask(gateway, stream=True)
+    assert answer.status_code == 504
+    assert "did not begin to answer in time" in answer.text
+
+
 @pytest.mark.parametrize(("limit", "status"), [("first_byte_s", 504), ("idle_s", 504), ("total_s", 504)])
 def test_deadlines(gateway: Gateway, upstream: Upstream, limit: str, status: int) -> None:
     async def answer(_seen: Seen, line: Line) -> None:
         if limit != "first_byte_s":
-            await line.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n")
+            await line.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{")
         await asyncio.Event().wait()
 
     upstream.on("up-1", answer)

@@ -128,10 +128,11 @@ async def echo(seen: Seen, line: Line) -> None:
     await line.json({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "up-1", "choices": [choice]})
 
 
-def say(text: str, *, interval_s: float = 0.0) -> Behaviour:
-    """Answer with `text`, streamed word by word if asked so."""
+def say(text: str, *, interval_s: float = 0.0, begins_s: float = 0.0) -> Behaviour:
+    """Answer with `text` after a while, streamed word by word if asked so."""
 
     async def answer(seen: Seen, line: Line) -> None:
+        await asyncio.sleep(begins_s)
         if not seen.json.get("stream"):
             await line.json(completion(text))
             return

@@ -20,6 +20,7 @@ from rondel.gateway.litellm.converting import convert
 from rondel.gateway.litellm.models import Imported
 from rondel.gateway.litellm.reading import gather
 from rondel.gateway.models import PlainTarget, RouteGuard, RouteSettings, Timeouts
+from rondel.gateway.routing import Policy
 from rondel.terminal import read_document
 
 PROVIDERS = {
@@ -196,14 +197,58 @@ def test_deployments_of_one_model_are_tried_by_order_then_weight_and_fallbacks_a
     assert (small.attempts, small.timeouts.total_s) == (2, 90)
     assert (routes(found)["gpt-4"], routes(found)["hidden"]) == (big, small)
     for sentence in (
-        "It has 3 deployments.",
-        "routing_strategy (least-busy)",
         "The model 'gone' was not taken over.",
         "model_list[1] (big).rpm",
         "temperature, safe: a default in LiteLLM; here it wins",
         "There is no route 'nothing'",
     ):
         assert sentence in told(found)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "policy", "weights"),
+    [
+        ("", Policy.WEIGHTS, [3.0, 1.0, 0.0, 0.0]),
+        ("simple-shuffle", Policy.WEIGHTS, [3.0, 1.0, 0.0, 0.0]),
+        ("least-busy", Policy.LEAST_BUSY, [1.0, 1.0, 0.0, 0.0]),
+        ("latency-based-routing", Policy.FASTEST, [1.0, 1.0, 0.0, 0.0]),
+        ("cost-based-routing", Policy.CHEAPEST, [1.0, 1.0, 0.0, 0.0]),
+        ("usage-based-routing-v2", Policy.LEAST_BUSY, [1.0, 1.0, 0.0, 0.0]),
+        ("of-my-own", Policy.WEIGHTS, [3.0, 1.0, 0.0, 0.0]),
+    ],
+)
+def test_a_strategy_becomes_a_policy_and_what_only_stands_in_has_no_weight(
+    strategy: str, policy: Policy, weights: list[float]
+) -> None:
+    found = imported(f"""
+        model_list:
+          - {{model_name: big, litellm_params: {{model: openai/a, weight: 1}}}}
+          - {{model_name: big, litellm_params: {{model: groq/b, weight: 3}}}}
+          - {{model_name: big, litellm_params: {{model: xai/c, order: 2, weight: 9}}}}
+          - {{model_name: small, litellm_params: {{model: mistral/d}}}}
+        router_settings:
+          routing_strategy: "{strategy}"
+          fallbacks: [{{big: [small]}}]
+    """)
+    big = routes(found)["big"]
+    assert big.target is not None
+    targets = [big.target, *big.spares]
+    assert [one.model for one in targets] == ["b", "a", "c", "d"]
+    assert (big.policy, [one.weight for one in targets]) == (policy, weights)
+    assert routes(found)["small"].policy is Policy.ORDER
+    assert ("routing_strategy" in told(found)) is (strategy in {"usage-based-routing-v2", "of-my-own"})
+    assert read("f.yaml", written(found.config)).config == found.config
+
+
+def test_without_weights_deployments_share_evenly() -> None:
+    found = imported("""
+        model_list:
+          - {model_name: big, litellm_params: {model: openai/a}}
+          - {model_name: big, litellm_params: {model: groq/b}}
+    """)
+    big = routes(found)["big"]
+    assert big.target is not None
+    assert (big.policy, [big.target.weight, big.spares[0].weight]) == (Policy.WEIGHTS, [1.0, 1.0])
 
 
 def test_wildcards_are_reached_by_the_connections_name() -> None:

@@ -105,3 +105,15 @@ def test_what_an_upstream_said_that_was_no_answer_is_shown_in_the_trace_alone() 
     root = spans_of(record, OwnPrices({}))[0]
     assert root.messages_out == ()
     assert root.attributes["upstream.excerpt"] == "<html>� secret"
+
+
+def test_an_answer_that_was_not_good_enough_has_its_tokens_and_cost_at_its_attempt() -> None:
+    cheap = Attempt("c", "openai", "s", "", 1, 2, None, 200, "was not good enough", "judge: no", TokenCounts(5), 70)
+    guessed = Attempt("c", "openai", "s", "", 1, 2, tokens=TokenCounts(5, estimated=True), cost_nano=70)
+    last = Attempt("c", "openai", "m", "", 2, 3)
+    record = _record(attempts=(cheap, guessed, last), tokens=TokenCounts(9), cost_nano=900, price_version="v")
+    root, *attempts = spans_of(record, OwnPrices({}))
+    assert [span.cost.computed_nano for span in attempts] == [70, None, 900]
+    assert [span.tokens.input_uncached if span.tokens else 0 for span in attempts] == [5, 5, 9]
+    assert attempts[0].attributes["why"] == "judge: no"
+    assert root.cost.computed_nano == 900

@@ -1,15 +1,18 @@
 """From an HTTP request to a request for a model: who asks, what for, and may they?"""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 import msgspec
 
+from rondel.gateway.costing import BYTES_PER_TOKEN, load_of
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.request import Request
 from rondel.gateway.dataplane.speaking import READ, Foreign, foreign_of
 from rondel.gateway.dataplane.ways import Way, Ways
 from rondel.gateway.models import Fields, Head, Operation, VirtualKey
+from rondel.gateway.picking import Traits
 from rondel.gateway.rules import TraceParent, Unit, parse_fields, parse_head, parse_traceparent, unit_of
 
 _SECRETS = (b"x-api-key", b"x-goog-api-key", b"api-key")
@@ -33,6 +36,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     parent: TraceParent | None
     foreign: Foreign | None = None
     """What it says besides in a dialect that is not OpenAI's chat completions."""
+    headers: Mapping[str, str] = {}
+    """Those that rules of routes look at."""
 
 
 class Asked(msgspec.Struct):
@@ -111,6 +116,10 @@ def enter(plan: Plan, request: Request, operation: Operation, now_ns: int) -> En
     key = plan.key(secret_of(named, request.target), now_ns)
     parent = parse_traceparent(named[b"traceparent"].decode("latin-1")) if b"traceparent" in named else None
     tags = _header(named, b"x-rondel-tags")
+    looked_at: Mapping[str, str] = {}
+    if plan.ruled_headers:
+        told = {lower: value for name, value in request.headers if (lower := name.lower()) in plan.ruled_headers}
+        looked_at = {name.decode("latin-1"): _header(told, name) for name in told}
     return Entry(
         key,
         next((session for name in _SESSIONS if (session := _header(named, name))), ""),
@@ -118,6 +127,7 @@ def enter(plan: Plan, request: Request, operation: Operation, now_ns: int) -> En
         tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if tags else (),
         parent,
         foreign_of(operation, request.target, named),
+        looked_at,
     )
 
 
@@ -135,7 +145,12 @@ def read(asked: Asked, ways: Ways) -> Way:
     asked.session = entry.session or head.metadata.get("session", "")
     asked.user = head.user or entry.user
     asked.unit = unit_of(asked.session, asked.user, asked.request_id)
-    asked.way = way = ways.find(entry.key, head.model)
+    way = ways.find(entry.key, head.model)
+    if way.rules:
+        tokens = load_of(asked.body).text_bytes // BYTES_PER_TOKEN
+        at = datetime.fromtimestamp(asked.began_ns / 1e9, UTC)
+        way = ways.ruled(way, Traits(entry.headers, head.metadata, tokens, at))
+    asked.way = way
     return way
 
 

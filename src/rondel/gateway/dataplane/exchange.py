@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
 from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.asking import Asked
+from rondel.gateway.dataplane.breaking import blame
+from rondel.gateway.dataplane.choosing import Picker
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import EXCERPT, Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
@@ -28,8 +30,9 @@ from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.wire import JSON, Answer, error_answer, error_type, problem_answer, retry_after
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.models import Fields
+from rondel.gateway.picking import kept_callable, paced
 from rondel.gateway.ports import Call, Problem
-from rondel.gateway.rules import LONGEST_REST_S, OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
+from rondel.gateway.rules import OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
 from rondel.telemetry.records import ArmStage, GuardVerdict
 
 log = structlog.get_logger()
@@ -78,6 +81,9 @@ class Exchange:
     _is_late = _is_begun = _is_over = _is_paused = False
     _result: Result
     _answer: Answer | None = None
+    _order: tuple[Candidate, ...] = ()
+    """Who is asked in turn, where it is not the lane's own order."""
+    _why = ""
 
     def __init__(
         self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
@@ -115,7 +121,15 @@ class Exchange:
             raise Unavailable(self.lane.refusal)
         if self.lane.guards:
             self._check_input()
+        if self.lane.picker is not None:
+            self._pick(self.lane.picker)
         self._try()
+
+    def _pick(self, picker: Picker) -> None:
+        """Order the targets for this request; fallbacks stay behind them."""
+        candidates = self.lane.candidates
+        positions, self._why = picker.order(candidates, self.asked, self._worker)
+        self._order = (*(candidates[position] for position in positions), *candidates[len(positions) :])
 
     def _check_input(self) -> None:
         inward = [guard for guard in self.lane.guards if guard.rule.on_input]
@@ -131,16 +145,26 @@ class Exchange:
     def _try(self) -> None:
         """Ask the next target that does not rest."""
         now = self._worker.now()
-        waits: list[float] = []
-        number, candidates = len(self.tried), self.lane.candidates
+        resting: list[Candidate] = []
+        number, candidates = len(self.tried), self._order or self.lane.candidates
         for step in range(len(candidates)):
             candidate = candidates[(number + step) % len(candidates)]
-            wait = candidate.breaker.wait_s(now)
-            if wait <= 0:
+            if candidate.breaker.wait_s(now) <= 0:
                 self._ask(candidate, now)
                 return
-            waits.append(wait)
-        if self.tried:
+            resting.append(candidate)
+        self._ask_resting(resting, now)
+
+    def _ask_resting(self, resting: list[Candidate], now: float) -> None:
+        """Nobody is well: one that rests is asked, if too many do."""
+        waits = [candidate.breaker.wait_s(now) for candidate in resting]
+        ejected = [candidate.breaker.is_ejected for candidate in resting]
+        last = self.tried[-1].candidate if self.tried else None
+        callable_ = [resting[position] for position in kept_callable(waits, ejected, self.lane.resting_share)]
+        candidate = next((one for one in callable_ if one is not last), None)
+        if candidate is not None:
+            self._ask(candidate, now)
+        elif self.tried:
             self._give_up()
         elif waits:
             seconds = max(1, round(min(waits)))
@@ -157,7 +181,7 @@ class Exchange:
 
     def _ask(self, candidate: Candidate, now: float) -> None:
         try:
-            sent = send(self, candidate, is_checked=bool(self._outward()), now=now)
+            sent = send(self, candidate, is_checked=self.is_checked, now=now)
         except RondelError as error:
             self._refuse(error)
             return
@@ -166,7 +190,7 @@ class Exchange:
             self._status, self._retry_after, self._is_late, self._error_body = 0, None, False, b""
             self._intake = None
         self._last_byte = now
-        self.tried.append(Tried(candidate, now))
+        self.tried.append(Tried(candidate, now, why=self._why))
         candidate.breaker.begin()
         self._line = candidate.endpoint.send(self, sent.request)
         if self._is_paused:
@@ -181,6 +205,11 @@ class Exchange:
             hides = candidate.asks_for_usage and not self.asked.head.wants_usage
             return Relay(call.operation, hides_usage=hides, guards=outward)
         return Gather(call.operation, is_stream=is_events, guards=outward)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether somebody looks at answers before the caller gets them."""
+        return self.lane.cascade is not None or bool(self._outward())
 
     def _outward(self) -> Sequence[Guard]:
         """The guardrails that look at answers."""
@@ -211,10 +240,10 @@ class Exchange:
         if self.first_token is None and intake.has_text:
             self.first_token = now
         if out:
-            if not self._is_begun:
-                self._is_begun = True
-                self._reply.begin(200, intake.content_type, self._headers())
-            self._reply.send(out)
+            if self._is_begun:
+                self._reply.send(out)
+            else:
+                self._open(intake, out)
         elif intake.refused:
             self._error_body = b'{"error":%b}' % intake.refused
             self._drop_line()
@@ -229,7 +258,16 @@ class Exchange:
                 self._retry_after = problem.retry_after_s
             self._fail(f"answered with status {status}", status)
             return
-        outcome = intake.end()
+        self._take_whole(intake.end())
+
+    def _open(self, intake: Intake, out: bytes) -> None:
+        """The first piece of a stream may go to the caller."""
+        self._is_begun = True
+        self._reply.begin(200, intake.content_type, self._headers())
+        self._reply.send(out)
+
+    def _take_whole(self, outcome: Outcome) -> None:
+        """The upstream's answer is whole: it is the caller's if it is good."""
         if outcome.error and not self._is_begun and not outcome.is_refused:
             self.excerpt = outcome.excerpt
             if outcome.verdicts:
@@ -261,19 +299,15 @@ class Exchange:
         now = self._worker.now()
         tried = self.tried[-1]
         tried.end(now, reason)
-        breaker = tried.candidate.breaker
-        if status == 429:
-            breaker.leave()
-            if self._retry_after:
-                breaker.rest(min(self._retry_after, LONGEST_REST_S), now)
-        elif status == 0 or status >= 500 or status in OUR_FAULT_STATUS:
-            breaker.fail(now)
-        else:
-            breaker.succeed()
+        blame(tried.candidate.breaker, status, self._retry_after, now, is_paced=self.lane.is_paced)
         if self._is_begun:
             if self._intake is not None:
                 self._finish(self._intake.end(f"The upstream {reason}."))
             return
+        self._go_on(status, now)
+
+    def _go_on(self, status: int, now: float) -> None:
+        """Nothing has gone to the caller yet: another try, if there may be one."""
         may_retry = is_retried(status) or self._refused is not None
         if not may_retry or len(self.tried) >= self.way.route.attempts or not self._worker.retries.take():
             self._give_up()
@@ -334,8 +368,11 @@ class Exchange:
         """An answer, good or broken off, is over."""
         tried = self.tried[-1]
         if not tried.ended:
-            tried.end(self._worker.now(), "")
-            tried.candidate.breaker.succeed()
+            now, breaker = self._worker.now(), tried.candidate.breaker
+            tried.end(now, "")
+            breaker.succeed()
+            if self.lane.is_paced:
+                breaker.pace = paced(breaker.pace, tried.first_byte - tried.started, now)
         self.verdicts += outcome.verdicts
         if outcome.is_refused:
             problem = Problem(outcome.error, "guardrail_refused", "guardrail_refused")
@@ -345,6 +382,9 @@ class Exchange:
         self._close(Result(200, kind, outcome.error, outcome), None)
 
     def _refuse(self, error: RondelError, *, retry_after_s: float | None = None) -> None:
+        if self.tried and not self.tried[-1].ended:  # it was stopped, or crashed
+            self.tried[-1].end(self._worker.now(), error.message)
+            self.tried[-1].candidate.breaker.leave()
         self._close(Result(error.status, error.code, error.message), error_answer(error, retry_after_s=retry_after_s))
 
     def stop(self) -> None:
@@ -379,10 +419,9 @@ class Exchange:
             reason = f"gave no whole answer in time ({limits.total_s:g} s)"
         elif isinstance(self._line, Dial) and not self._line.is_connected:
             reason = f"took no connection in time ({limits.connect_s:g} s)" if waited > limits.connect_s else ""
-        elif not self._status:
-            reason = (
-                f"did not begin to answer in time ({limits.first_byte_s:g} s)" if waited > limits.first_byte_s else ""
-            )
+        elif not self._status or self._last_byte == self.tried[-1].first_byte:  # nothing of its body came
+            is_late = now - self.tried[-1].started > limits.first_byte_s
+            reason = f"did not begin to answer in time ({limits.first_byte_s:g} s)" if is_late else ""
         elif waited > limits.idle_s and not self._is_paused:
             reason = f"sent nothing more in time ({limits.idle_s:g} s)"
         if reason:
@@ -426,6 +465,8 @@ class Exchange:
         if self.ticket is not NO_TICKET:
             is_unused = record.tokens is None and result.status >= 300
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
+            if used is not None and self.lane.cascade is not None:
+                used += sum(total_tokens(each.tokens) for each in record.attempts if each.tokens is not None)
             self.way.meter.settle(self.ticket, used, record.charged_nano)
         self._result, self._answer = result, answer
         worker.spool.add(record, self._hand_over)

@@ -14,6 +14,7 @@ from rondel.gateway.dataplane.secrets import NO_SECRET, UNREAD, Known
 from rondel.gateway.dataplane.upstream import Endpoint
 from rondel.gateway.models import Arm, Connection, GuardRule, ReleaseCall, Route, Snapshot, Target, VirtualKey
 from rondel.gateway.providing import frozen, provider_of
+from rondel.gateway.routing import Affinity, Policy, Ruled
 from rondel.gateway.rules import may_call, parse_address
 from rondel.guardrails.ports import GUARDRAILS, Guardrail
 from rondel.identity.rules import key_hash
@@ -66,8 +67,12 @@ class Plan:
             for connection in snapshot.connections
         }
         self._guards: dict[str, tuple[Guard, ...]] = {}
-        rules = {rule for owner in (*snapshot.routes, *snapshot.releases) for rule in map(_Rule, owner.guardrails)}
+        owners = (*snapshot.routes, *snapshot.releases, *snapshot.keys)
+        rules = {rule for owner in owners for rule in map(_Rule, owner.guardrails)}
         self._checks = {rule: self._check(rule.rule) for rule in rules}
+        looked_at = (name for route in snapshot.routes for rule in route.rules for name in rule.when.headers)
+        self.ruled_headers = frozenset(name.lower().encode("latin-1") for name in looked_at)
+        """Names of the headers that rules of routes look at."""
         self.meters = meters.build(snapshot)
 
     def key(self, text: str, now_ns: int) -> VirtualKey:
@@ -146,16 +151,34 @@ class Plan:
         """All of them."""
         return self._endpoints
 
-    def guards(self, route: Route, release: ReleaseCall) -> tuple[Guard, ...]:
-        """The guardrails of the route and of the release; both count.
+    def ruled(self, route: Route, rule: Ruled) -> Found:
+        """Where a rule of `route` leads.
+
+        Raises:
+            Unavailable: to what is not there.
+        """
+        if rule.route:
+            other = self._routes.get((route.project_id, route.environment, rule.route))
+            if other is not None:
+                return Found(other, None)
+        elif release := self._releases.get(rule.release_id):
+            first = replace(route, policy=Policy.ORDER, affinity=Affinity.NONE, cascade=None)
+            return Found(first, release)
+        name = rule.route or rule.release_id
+        raise Unavailable(f"A rule of route {route.name!r} leads to {name!r}, which is not there.")
+
+    def guards(self, route: Route, release: ReleaseCall, key: VirtualKey) -> tuple[Guard, ...]:
+        """The guardrails of the route, of the release and of the key, each once; all count.
 
         Raises:
             Unavailable: one of them cannot be loaded; then no answer goes unguarded.
         """
-        if not route.guardrails and not release.guardrails:
+        if not route.guardrails and not release.guardrails and not key.guardrails:
             return ()
         guards: list[Guard] = []
-        for rule in (*route.guardrails, *release.guardrails):
+        for rule in (*route.guardrails, *release.guardrails, *key.guardrails):
+            if any(guard.rule == rule for guard in guards):
+                continue
             check = self._checks[_Rule(rule)]
             if isinstance(check, str):
                 raise Unavailable(f"The guardrail {rule.check!r} cannot run: {check}")

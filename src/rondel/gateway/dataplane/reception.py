@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.costing import estimate, load_of
 from rondel.gateway.dataplane.asking import Asked, Entry, enter, named_headers, read, secret_of
+from rondel.gateway.dataplane.beginning import exchange_of
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
 from rondel.gateway.dataplane.forward import is_internal
 from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Starved
@@ -109,9 +110,9 @@ class Reception:
                 body = _encode({"input_tokens": guess.tokens})
                 reply.answer(Answer(200, body, headers=answer_headers(asked, "")))
                 return None
-        ticket = way.meter.admit(asked.user, guess.tokens, guess.nano, worker.now())
+        ticket = way.meter.admit(asked.user, guess.tokens, guess.nano * taken.lane.answers, worker.now())
         pair_id = asked.request_id if taken.shadows else ""
-        exchange = Exchange(worker, asked, way, taken.lane, ticket, reply, pair_id)
+        exchange = exchange_of(taken.lane)(worker, asked, way, taken.lane, ticket, reply, pair_id)
         # Not at once: what came in one turn of the loop goes on together, with fewer writes and fewer looks for events.
         if not self._begun:
             worker.loop.call_soon(self._begin)

@@ -36,6 +36,11 @@ class Tried(msgspec.Struct):
     ended: float = 0.0
     status: int = 0
     error: str = ""
+    why: str = ""
+    """What chose the target, where the route has a policy, or what was said of its answer."""
+    tokens: TokenCounts | None = None
+    nano: int | None = None
+    """What an answer used and cost that the caller did not get."""
 
     def end(self, now: float, error: str) -> None:
         """It is over; no error when it gave the answer."""
@@ -86,6 +91,10 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         failed = status >= 400 or bool(result.error_type)
         if is_captured(route.capture, route.capture_share, asked.request_id, failed=failed):
             kept = _payloads(told, folded.body or told.excerpt, route.capture_limit)
+    charged = _charged(told, result, tokens, cost, guessed)
+    if lane.cascade is not None:
+        earlier = [each.nano for each in tried if each.nano is not None]
+        charged = sum(earlier, charged or 0) if earlier else charged
     # By position, in the order of the record's fields: by name it would take ten times as long.
     return GatewayRecord(
         told.request_id,
@@ -138,7 +147,7 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         kept.answer,
         worker.number,
         service,
-        _charged(told, result, tokens, cost, guessed),
+        charged,
     )
 
 
@@ -230,7 +239,20 @@ def _attempt(tried: Tried, at: int) -> Attempt:
         at + int(tried.first_byte * 1e9) if tried.first_byte else None,
         tried.status,
         tried.error,
+        tried.why,
+        tried.tokens,
+        tried.nano,
     )
+
+
+def note_spent(told: Told, tried: Tried, folded: Folded) -> None:
+    """Keep what an answer used that the caller does not get; it was charged all the same."""
+    price = tried.candidate.target.price
+    tried.tokens = tokens = _tokens(told, tried.candidate, folded)
+    service = service_of(folded.service, told.asked.head.service_tier)
+    tried.nano = charge_nano(price, tokens, service) if tokens is not None and tokens.estimated else None
+    if tried.nano is None:
+        tried.nano = cost_nano(price, tokens, service)
 
 
 def _charged(

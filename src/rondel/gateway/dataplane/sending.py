@@ -57,7 +57,8 @@ def _send_foreign(told: Told, candidate: Candidate, foreign: Foreign, *, is_chec
     """
     asked, is_stream = told.asked, told.is_stream
     operation, target, endpoint = asked.operation, candidate.target, candidate.endpoint
-    is_own = operation in endpoint.provider.operations and not (is_checked or target.body) and candidate.is_plain
+    is_looked_into = is_checked and operation is not Operation.COUNT_TOKENS
+    is_own = operation in endpoint.provider.operations and not (is_looked_into or target.body) and candidate.is_plain
     if not is_own or told.changed is not None:
         if operation is Operation.COUNT_TOKENS:
             raise Invalid(f"Connection {endpoint.connection.name!r} does not count the tokens of this route.")

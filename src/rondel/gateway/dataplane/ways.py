@@ -4,20 +4,27 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from rondel.errors import NotFound, RondelError, Unavailable
+from rondel.gateway.costing import estimate
 from rondel.gateway.dataplane.breaking import Breaker
+from rondel.gateway.dataplane.choosing import Picker
 from rondel.gateway.dataplane.limits import Meter
 from rondel.gateway.dataplane.plan import Found, Guard, Plan
 from rondel.gateway.dataplane.upstream import Endpoint
 from rondel.gateway.models import Operation, ReleaseCall, Route, Target, VirtualKey
+from rondel.gateway.picking import Traits, holds
 from rondel.gateway.ports import Call, Capability
+from rondel.gateway.routing import Affinity, Cascade, Hedge, Policy, Ruled, When
 from rondel.gateway.rules import choose
 from rondel.spend.models import ModelPrice
 from rondel.telemetry.records import ArmStage
 
 LIMIT = 4096
 """Ways that are kept: names of plain models are the callers' to choose."""
+_USUAL = 4096
+"""Bytes of a request by which prices are compared."""
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +43,11 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     """Its release changes nothing of a request but the model's name."""
     heads: dict[tuple[Operation, bool], bytes]
     """Heads of requests that go on with the caller's bytes, by operation and whether it streams."""
+
+    @property
+    def price(self) -> ModelPrice | None:
+        """What it costs."""
+        return self.target.price
 
     def passes(self, operation: Operation, *, is_stream: bool, wants_usage: bool) -> bool:
         """Whether a caller's request needs no other field than it has, if its model is the target's."""
@@ -66,7 +78,16 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     refusal: str
     """Why no request may go on: a guardrail that cannot run."""
     price: ModelPrice | None
-    """Of the first target: what is reserved goes by it."""
+    """What is reserved goes by it: of the first target, or of the dearest that may be asked without a failure."""
+    resting_share: float = 0.5
+    picker: Picker | None = None
+    """None where targets are asked in their order."""
+    is_paced: bool = False
+    """Whether the times to the first byte are kept."""
+    hedge: Hedge | None = None
+    cascade: Cascade | None = None
+    answers: int = 1
+    """How many answers a request may have to pay for."""
 
 
 class Taken(NamedTuple):
@@ -84,6 +105,7 @@ class Way:
         self.meter: Meter = plan.meters[key.id]
         self._lanes: dict[tuple[str, ArmStage], Lane] = {}
         self._only: Taken | None = None
+        self.rules = found.route.rules if found.release is None else ()
         arms = found.route.arms
         if found.release is not None:
             self._only = Taken(self._lane(found.release, ArmStage.LIVE), ())
@@ -115,7 +137,7 @@ class Way:
     def _lane(self, release: ReleaseCall, stage: ArmStage) -> Lane:
         lane = self._lanes.get((release.id, stage))
         if lane is None:
-            lane = self._lanes[release.id, stage] = make_lane(self.plan, self.route, release, stage)
+            lane = self._lanes[release.id, stage] = make_lane(self.plan, self.key, self.route, release, stage)
         return lane
 
 
@@ -125,6 +147,7 @@ class Ways:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._known: dict[tuple[str, str], Way] = {}
+        self._ruled: dict[tuple[str, str, int], Way] = {}
 
     def find(self, key: VirtualKey, name: str) -> Way:
         """What `name` is to `key`.
@@ -139,13 +162,44 @@ class Ways:
                 self._known[key.id, name] = way
         return way
 
+    def judge(self, way: Way, name: str) -> Way:
+        """The route of a judge, for the key of `way`, whatever that may call by itself.
 
-def make_lane(plan: Plan, route: Route, release: ReleaseCall, stage: ArmStage) -> Lane:
-    """What `release` does with the requests of `route`; a shadow has no fallbacks."""
+        Raises:
+            Unavailable: it is not there.
+        """
+        known = (way.key.id, name, -1)
+        found = self._ruled.get(known)
+        if found is None:
+            leads_to = self.plan.ruled(way.route, Ruled(when=When(), route=name))
+            found = self._ruled[known] = Way(self.plan, way.key, leads_to)
+        return found
+
+    def ruled(self, way: Way, traits: Traits) -> Way:
+        """Where the first of the route's rules that holds leads, else `way`. Rules of the route that it leads to do
+        not count.
+
+        Raises:
+            Unavailable: it leads to what is not there.
+        """
+        position = next((at for at, rule in enumerate(way.rules) if holds(rule.when, traits)), None)
+        if position is None:
+            return way
+        known = (way.key.id, way.route.name, position)
+        found = self._ruled.get(known)
+        if found is None:
+            found = Way(self.plan, way.key, self.plan.ruled(way.route, way.rules[position]))
+            found.rules = ()
+            self._ruled[known] = found
+        return found
+
+
+def make_lane(plan: Plan, key: VirtualKey, route: Route, release: ReleaseCall, stage: ArmStage) -> Lane:
+    """What `release` does with the requests of `route` by `key`; a shadow has no fallbacks."""
     refusal = ""
     guards: tuple[Guard, ...] = ()
     try:
-        guards = plan.guards(route, release)
+        guards = plan.guards(route, release, key)
     except RondelError as error:
         refusal = error.message
     candidates: list[Candidate] = []
@@ -169,10 +223,43 @@ def make_lane(plan: Plan, route: Route, release: ReleaseCall, stage: ArmStage) -
                 {},
             )
         )
-    price = release.targets[0].price
-    return Lane(
-        release, release.told, stage, tuple(candidates), tuple(problems) or tuple(plan.problems), guards, refusal, price
+    lane = Lane(
+        release,
+        release.told,
+        stage,
+        tuple(candidates),
+        tuple(problems) or tuple(plan.problems),
+        guards,
+        refusal,
+        release.targets[0].price,
+        route.resting_share,
     )
+    own = sum(candidate.release is release for candidate in candidates)
+    return lane if stage is ArmStage.SHADOW else _with_policy(lane, route, own)
+
+
+def _with_policy(lane: Lane, route: Route, own: int) -> Lane:
+    """A lane as the route wants it; `own` are the candidates before the fallbacks."""
+    first = lane.candidates[:own]
+    is_chosen = route.policy is not Policy.ORDER or route.affinity is not Affinity.NONE
+    hedge = route.hedge if len(lane.candidates) > 1 else None
+    cascade = route.cascade if len(lane.candidates) > 1 else None
+    if not (hedge or cascade or (is_chosen and own > 1)):
+        return lane
+    picker = None
+    if is_chosen and own > 1 and cascade is None:
+        names = tuple(f"{one.target.connection_id}/{one.target.model}" for one in first)
+        weights = tuple(one.target.weight for one in first)
+        picker = Picker(route.policy, route.affinity, f"{route.salt}/{lane.release.id}", names, weights)
+    is_paced = route.policy is Policy.FASTEST or (hedge is not None and hedge.after_s is None)
+    price = max((one.price for one in lane.candidates if one.price), key=_weight, default=lane.price)
+    answers = len(lane.candidates) if cascade else 1
+    return replace(lane, picker=picker, is_paced=is_paced, hedge=hedge, cascade=cascade, price=price, answers=answers)
+
+
+def _weight(price: ModelPrice) -> int:
+    """How dear a price is, to compare by: what a request of the usual form may cost."""
+    return estimate(_USUAL, None, price).nano
 
 
 def _targets(plan: Plan, route: Route, release: ReleaseCall, stage: ArmStage) -> Iterator[tuple[ReleaseCall, Target]]:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from rondel.gateway.checking import NAME
 from rondel.gateway.configuring import GatewayConfig
 from rondel.gateway.litellm.deployments import Deployment, Json, Reader, items, mapping
 from rondel.gateway.litellm.models import Imported, Notes
 from rondel.gateway.litellm.settings import KNOWN, UNKNOWN
 from rondel.gateway.models import OnFailure, PlainTarget, RouteGuard, RouteSettings, Timeouts
+from rondel.gateway.routing import Policy
 
 MOST_ATTEMPTS = 10
 DEFAULT_RETRIES = 2
@@ -27,7 +30,16 @@ _KINDS = {
     "IP_ADDRESS": "IP",
 }
 """Presidio's entities that the guardrail `pii` finds."""
-_ORDERED = "A route tries its targets in the order in which they stand; the load is not spread over them."
+_POLICIES = {
+    "": Policy.WEIGHTS,
+    "simple-shuffle": Policy.WEIGHTS,
+    "least-busy": Policy.LEAST_BUSY,
+    "latency-based-routing": Policy.FASTEST,
+    "cost-based-routing": Policy.CHEAPEST,
+    "usage-based-routing": Policy.LEAST_BUSY,
+    "usage-based-routing-v2": Policy.LEAST_BUSY,
+}
+"""LiteLLM's strategies; the first counts when none is named."""
 
 
 class _Settings(NamedTuple):
@@ -38,6 +50,7 @@ class _Settings(NamedTuple):
     fallbacks: Mapping[str, tuple[str, ...]]
     for_all: tuple[str, ...]
     guardrails: tuple[RouteGuard, ...]
+    policy: Policy
 
 
 def convert(document: Json, variables: Mapping[str, str], providers: Mapping[str, frozenset[str]]) -> Imported:
@@ -88,6 +101,7 @@ def _settings(document: Json, router: Json, own: Json, notes: Notes) -> _Setting
         fallbacks=fallbacks,
         for_all=tuple(map(str, for_all)),
         guardrails=tuple(guard for guard in (_guardrail(mapping(one), notes) for one in given) if guard),
+        policy=_POLICIES.get(str(router.get("routing_strategy", "")), Policy.WEIGHTS),
     )
 
 
@@ -141,10 +155,12 @@ def _routes(deployments: list[Deployment], settings: _Settings, notes: Notes) ->
 
 def _route(group: str, groups: Mapping[str, list[Deployment]], settings: _Settings, notes: Notes) -> RouteSettings:
     members = groups[group]
-    if len(members) > 1:
-        notes.add(f"model {group!r}", f"It has {len(members)} deployments. {_ORDERED}", "Put the preferred one first.")
-    others = _fallback_targets(group, groups, settings, notes)
+    others = list(_fallback_targets(group, groups, settings, notes))
+    sharing = [one for one in members if one.order == members[0].order]
+    policy = settings.policy if len({_place(one.target) for one in sharing}) > 1 else Policy.ORDER
     targets = list(_unique([*(one.target for one in members), *others]))
+    if policy is not Policy.ORDER:
+        targets = [msgspec.structs.replace(one, weight=_weight(one, sharing, policy)) for one in targets]
     wanted = settings.attempts + len(targets) - 1 if len(targets) > 1 else settings.attempts
     seconds = [one.timeout_s for one in members if one.timeout_s is not None]
     first = [one.stream_timeout_s for one in members if one.stream_timeout_s is not None]
@@ -160,7 +176,23 @@ def _route(group: str, groups: Mapping[str, list[Deployment]], settings: _Settin
             total_s=total_s, first_byte_s=min(max(first, default=defaults.first_byte_s), max(total_s, 0.001))
         ),
         guardrails=settings.guardrails,
+        policy=policy,
     )
+
+
+def _weight(target: PlainTarget, sharing: list[Deployment], policy: Policy) -> float:
+    """The part of a target in the requests: none of one that is behind another by `order`, or a fallback.
+
+    Where several deployments came to be one target, it has the parts of all.
+    """
+    given = [one.weight for one in sharing if _place(one.target) == _place(target)]
+    if policy is not Policy.WEIGHTS or not any(one.weight for one in sharing):
+        return float(len(given) if policy is Policy.WEIGHTS else bool(given))
+    return float(sum(given))
+
+
+def _place(target: PlainTarget) -> bytes:
+    return msgspec.json.encode(target, order="deterministic")
 
 
 def _fallback_targets(
@@ -224,8 +256,14 @@ def _aliases(aliases: Json, routes: dict[str, RouteSettings], notes: Notes) -> N
 
 def _tell(document: Json, router: Json, own: Json, held: Mapping[str, str], notes: Notes) -> None:
     strategy = str(router.get("routing_strategy", ""))
-    if strategy:
-        notes.add(f"router_settings.routing_strategy ({strategy})", _ORDERED, "")
+    if strategy not in _POLICIES:
+        instead = "Choose a 'policy' of the routes."
+        notes.add(f"router_settings.routing_strategy ({strategy})", "Requests are shared by weights instead.", instead)
+    elif strategy.startswith("usage-based"):
+        why = (
+            "Tokens a minute of a deployment are not counted here: the one with the fewest requests under way is asked."
+        )
+        notes.add(f"router_settings.routing_strategy ({strategy})", why, "")
     if held:
         why = "Variables are not set by a configuration file here."
         notes.add("environment_variables", why, f"Set them where 'rondel up' starts: {', '.join(held)}.")

@@ -29,7 +29,7 @@ _CACHE = Word(
     "Answers are not cached by this configuration.", "Leave the cache in the application until it is set here."
 )
 _RETRY = Word("One number of tries counts for every kind of failure.", "Set 'attempts' of the route.")
-_ORDER = Word("A route tries its targets in the order in which they stand.", "Put the preferred one first.")
+_ORDER = Word("The policies of routes have nothing to be set.", "Choose a 'policy' and the weights of targets.")
 _ADMIN = Word("Who may do what is set by roles here.", "See 'rondel key create --role' and 'rondel key people'.")
 _ALERTS = Word("Alerts come from monitors here.", "See 'rondel monitor' and the alert plugin 'webhook'.")
 _NEVER = Word("Nothing of the kind is needed here.", "")
@@ -56,8 +56,11 @@ KNOWN: dict[str, Word] = {
     ),
     "content_policy_fallbacks": Word("A refusal by the provider's policy is an answer here, and not asked again.", ""),
     "enable_pre_call_checks": Word("A model's window is not checked before the call.", ""),
-    "optional_pre_call_checks": Word("A conversation stays with its release by its session, without a setting.", ""),
-    "enable_tag_filtering": Word("Tags are recorded and choose no deployment.", "Make a route for each tag."),
+    "optional_pre_call_checks": Word(
+        "A conversation stays with its release by its session, without a setting.",
+        "Set 'affinity: session' on a route so that it stays with its target too.",
+    ),
+    "enable_tag_filtering": Word("Tags are recorded and choose no deployment.", "Write 'rules' of the route."),
     "redis_url": _REDIS,
     "redis_host": _REDIS,
     "redis_port": _REDIS,

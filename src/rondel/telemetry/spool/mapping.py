@@ -117,7 +117,8 @@ def _attempt(
     cost: Cost,
     body: Mapping[str, object],
 ) -> Span:
-    """The model span of one attempt; tokens, cost and answer are those of the attempt that answered, the last one."""
+    """The model span of one attempt. The answer, its tokens and its cost are those of the last one; an earlier one has
+    tokens and cost where its answer came and was not good enough for the caller."""
     is_answer = place == len(record.attempts) - 1
     is_embedding = record.operation == "embeddings"
     begun = from_ns(attempt.started_ns)
@@ -143,8 +144,8 @@ def _attempt(
         messages_in=asked,
         messages_out=answered if is_answer else (),
         tools_offered=_tools(body),
-        tokens=root.tokens if is_answer else None,
-        cost=cost if is_answer else Cost(),
+        tokens=root.tokens if is_answer else _tokens(attempt.tokens),
+        cost=cost if is_answer else _spent(attempt, record.price_version),
         service_tier=record.service_tier if is_answer else "",
         ttft_ms=_after_ms(first, attempt.started_ns),
         finish_reason=record.finish_reason if is_answer else "",
@@ -155,8 +156,18 @@ def _attempt(
         prompt=root.prompt,
         dialect=DIALECT,
         mapping_version=MAPPING_VERSION,
-        attributes={"connection": attempt.connection, "http.response.status_code": attempt.status},
+        attributes={
+            "connection": attempt.connection,
+            "http.response.status_code": attempt.status,
+            **({"why": attempt.why} if attempt.why else {}),
+        },
     )
+
+
+def _spent(attempt: Attempt, price_version: str) -> Cost:
+    """Of an answer that the caller did not get; guessed tokens have no cost."""
+    is_told = attempt.tokens is not None and not attempt.tokens.estimated and attempt.cost_nano is not None
+    return Cost(None, attempt.cost_nano, price_version) if is_told else Cost()
 
 
 def _guard(record: GatewayRecord, root: Span, place: int, verdict: GuardVerdict) -> Span:
