@@ -162,6 +162,7 @@ def case(worker: Worker, judge: Judge, asked: Asked, way: Way, outcome: Outcome)
 class CascadedExchange(Exchange):
     """A request whose answers are looked at before the caller gets one: the last target's is taken as it is."""
 
+    first_token: float | None = None
     _steps: Steps | None = None
 
     def _begin(self) -> None:
