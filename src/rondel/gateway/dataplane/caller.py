@@ -10,7 +10,6 @@ import structlog
 
 from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
 from rondel.gateway.dataplane.asking import Entry
-from rondel.gateway.dataplane.forward import Forward
 from rondel.gateway.dataplane.heads import locate
 from rondel.gateway.dataplane.ports import Handler, Uploading
 from rondel.gateway.dataplane.reception import Reception
@@ -260,7 +259,7 @@ class Caller(asyncio.Protocol):
         if request.is_expecting and not request.is_complete and self._transport is not None:
             self._transport.write(CONTINUE)
         if request.operation is None and not self._reception.is_local(request.path):
-            self._uploading = self._handler = Forward(self._worker, self, request)
+            self._uploading = self._handler = self._reception.forward(self, request)
         elif request.is_complete:
             self._serve(request)
 
