@@ -10,6 +10,7 @@ from rondel.client.http import Api
 from rondel.errors import Invalid, did_you_mean
 from rondel.gateway.file_commands import add_file_commands
 from rondel.gateway.litellm.commands import imports
+from rondel.gateway.mcp.commands import mcp_group
 from rondel.gateway.secrets.commands import value_asked_for
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
@@ -24,6 +25,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     _limits(app, connect)
     add_file_commands(app, connect)
     app.command(imports())
+    app.command(mcp_group(connect))
     return app
 
 
@@ -224,6 +226,8 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         budget: str | None = None,
         route: list[str] | None = None,
         model: list[str] | None = None,
+        connection: list[str] | None = None,
+        mcp: list[str] | None = None,
         lift: list[str] | None = None,
         json: bool = False,
     ) -> None:
@@ -245,14 +249,17 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             A route that it may call; may be given several times.
         model
             A pattern of models that it may call, such as `openai/gpt-5*`; may be given several times.
+        connection
+            A pattern of connections that it may pass anything to; may be given several times.
+        mcp
+            A pattern of MCP servers, or of their tools as `SERVER/TOOL`, that it may call; may be given several times.
         lift
-            A limit that is to go: requests, tokens, at-once, budget, route or model; may be given several times.
+            A limit that is to go: requests, tokens, at-once, budget, route, model, connection or mcp; may be given
+            several times.
         json
             For machines.
         """
-        gone: dict[str, Any] = {
-            _field(name): [] if _field(name) in {"routes", "models"} else None for name in lift or ()
-        }
+        gone: dict[str, Any] = {_field(name): [] if _field(name) in _LISTS else None for name in lift or ()}
         given = {
             "requests_per_minute": requests,
             "tokens_per_minute": tokens,
@@ -260,6 +267,8 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "budget_nano": None if budget is None else nano(budget),
             "routes": route,
             "models": model,
+            "connections": connection,
+            "mcp": mcp,
         }
         api = connect()
         body = gone | {field: value for field, value in given.items() if value is not None}
@@ -278,7 +287,10 @@ _FIELDS = {
     "budget": "budget_nano",
     "route": "routes",
     "model": "models",
+    "connection": "connections",
+    "mcp": "mcp",
 }
+_LISTS = ("routes", "models", "connections", "mcp")
 
 
 def _field(name: str) -> str:
@@ -289,7 +301,11 @@ def _field(name: str) -> str:
 
 def _limited(limits: dict[str, Any]) -> dict[str, Any]:
     money = None if limits["budget_nano"] is None else usd(limits["budget_nano"])
-    return {**limits, "calls": ", ".join([*limits["routes"], *limits["models"]]) or "everything", "money": money}
+    return {**limits, "calls": _calls(limits), "money": money}
+
+
+def _calls(limits: dict[str, Any]) -> str:
+    return ", ".join([*limits["routes"], *limits["models"], *limits["connections"], *limits["mcp"]]) or "everything"
 
 
 def _told(limits: dict[str, Any]) -> str:

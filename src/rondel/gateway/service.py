@@ -12,6 +12,9 @@ from rondel.events import announce
 from rondel.gateway.checking import check_connection, check_route, default_url
 from rondel.gateway.compiling import Place, connections_of, plain_release, release_call, route_guard, served_models
 from rondel.gateway.limiting import limited_owners, limits_of, virtual_key
+from rondel.gateway.mcp.models import McpServer
+from rondel.gateway.mcp.service import McpServers
+from rondel.gateway.mcp.store import McpStore
 from rondel.gateway.models import (
     Arm,
     Connection,
@@ -74,6 +77,7 @@ class Gateways:
         self._store, self._audit, self._ids, self._secrets = store, audit, ids, secrets
         self._identity, self._releases, self._deployments = identity, releases, deployments
         self._prices, self._budgets, self._workers = prices, budgets, workers
+        self.mcp = McpServers(store=McpStore(), secrets=secrets, audit=audit, ids=ids)
 
     # Connections
 
@@ -221,8 +225,9 @@ class Gateways:
             Invalid: only keys and teams have lists of what they may call.
         """
         who = self._identity.owner(tx, scope, owner)
-        if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and (policy.routes or policy.models):
-            raise Invalid("Routes and models are listed for keys and teams, not for end users or the project.")
+        listed = policy.routes or policy.models or policy.connections or policy.mcp
+        if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and listed:
+            raise Invalid("What may be called is listed for keys and teams, not for end users or the project.")
         for route in policy.routes:
             self.route(tx, scope, route)
         kept = msgspec.structs.replace(policy, budget_nano=None)
@@ -287,6 +292,7 @@ class Gateways:
         owners: list[LimitedOwner] = []
         spent: list[SpentSoFar] = []
         sealed: list[Sealed] = []
+        mcp_servers: list[McpServer] = []
         for scope in sorted({Scope(key.project_id, key.environment) for key in keys}, key=str):
             place = Place(
                 scope,
@@ -295,7 +301,9 @@ class Gateways:
                 self._prices.of(tx, scope),
                 tx.now(),
             )
-            connections += connections_of(place, streaming)
+            servers, theirs = self.mcp.compile(tx, scope)
+            mcp_servers += servers
+            connections += [*connections_of(place, streaming), *theirs]
             sealed += self._secrets.sealed(tx, scope)
             self._compile_scope(tx, place, routes, releases)
             limited = limits_of(self.all_policies(tx, scope), self._budgets.hard(tx, scope))
@@ -314,6 +322,7 @@ class Gateways:
             owners=tuple(owners),
             spent=tuple(spent),
             sealed=tuple(sealed),
+            mcp_servers=tuple(mcp_servers),
         )
 
     def _spent(self, tx: Tx, scope: Scope) -> builtins.list[SpentSoFar]:

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Exchange:
         self.seen.body, self.seen.is_whole = b"".join(pieces), True
         return self.seen.body
 
-    async def pieces(self) -> Any:
+    async def pieces(self) -> AsyncIterator[bytes]:
         """The body, as it comes."""
         if (self.seen.header("transfer-encoding") or "") == "chunked":
             while size := int((await self.reader.readline()).split(b";")[0], 16):

@@ -1,13 +1,15 @@
 """Where requests that are passed on begin: who asks, and what reads them."""
 
 from rondel.errors import RondelError, Unavailable
-from rondel.gateway.dataplane.asking import enter
-from rondel.gateway.dataplane.passing.errands import ProviderReading
+from rondel.gateway.dataplane.asking import Entry, enter
+from rondel.gateway.dataplane.passing.errands import ProviderReading, Reading
 from rondel.gateway.dataplane.passing.keeping import Entered
-from rondel.gateway.dataplane.passing.naming import name
+from rondel.gateway.dataplane.passing.naming import MCP, name
 from rondel.gateway.dataplane.passing.passage import Passage
+from rondel.gateway.dataplane.passing.tools import McpReading
 from rondel.gateway.dataplane.ports import Relayed, Uploading
 from rondel.gateway.dataplane.request import Request
+from rondel.gateway.dataplane.ways import Ways
 from rondel.gateway.dataplane.wire import error_answer
 from rondel.gateway.dataplane.worker import Worker
 from rondel.ids import chance
@@ -57,8 +59,14 @@ def pass_on(worker: Worker, caller: Relayed, request: Request) -> Uploading:
             ids[32:],
             parent.flags if parent else 1,
         )
-        named = name(request.method.decode("latin-1"), request.target.decode("latin-1"))
-        reading = ProviderReading(worker, ways, entry, request, named, entered.request_id)
+        reading = _reading(worker, ways, entry, request, entered.request_id)
     except RondelError as error:
         return Refused(worker, caller, error)
     return Passage(worker, caller, request, entered, reading)
+
+
+def _reading(worker: Worker, ways: Ways, entry: Entry, request: Request, request_id: str) -> Reading:
+    if request.path.startswith(MCP.encode()):
+        return McpReading(worker, ways.plan, entry, request, request.path.decode("latin-1"))
+    named = name(request.method.decode("latin-1"), request.target.decode("latin-1"))
+    return ProviderReading(worker, ways, entry, request, named, request_id)

@@ -91,6 +91,8 @@ class Errand:
     answers: Answers | None = None
     is_json: bool = False
     """Whether the request's body may be kept in the record."""
+    is_light: bool = False
+    """Whether it takes no place among the requests at once: a stream that only listens, a notification."""
 
     @property
     def is_repeatable(self) -> bool:

@@ -31,7 +31,7 @@ def reserve(
 
 
 class Usage:
-    """Looks for the usage in an answer that goes by, JSON or server-sent events: keeps its end, or all of a small one."""
+    """Looks for the usage in an answer that goes by, JSON or events: keeps its end, or all of a small one."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

@@ -188,13 +188,16 @@ class Passage:
         meter = plan.meters[entry.key.id]
         now = self._worker.now()
         try:
-            self._ticket = meter.admit(errand.user, errand.guess.tokens, errand.guess.nano, now)
+            ticket = meter.admit(errand.user, errand.guess.tokens, errand.guess.nano, now)
         except Starved as error:
             if now >= until:
                 raise
             error.then(lambda: self._step(lambda: self._admit(until)))
             return
-        self._meter = meter
+        if errand.is_light:
+            meter.settle(ticket, 0, 0)
+        else:
+            self._meter, self._ticket = meter, ticket
         self._ask(errand)
 
     def _ask(self, errand: Errand) -> None:
@@ -271,6 +274,9 @@ class Passage:
 
     def on_data(self, data: bytes) -> None:
         """A piece of the answer."""
+        self._step(lambda: self._pass_back(data))
+
+    def _pass_back(self, data: bytes) -> None:
         errand, framing = self._errand, self._framing
         self._last_out = self._worker.now()
         if errand is None or framing is None or self._is_over:
@@ -293,6 +299,9 @@ class Passage:
 
     def on_end(self) -> None:
         """The answer is whole."""
+        self._step(self._end)
+
+    def _end(self) -> None:
         errand, framing, tried = self._errand, self._framing, self._tries[-1]
         self._line = self._out = None
         if errand is None or self._is_over:
