@@ -10,7 +10,6 @@ from rondel.gateway.compiling import subject_of
 from rondel.gateway.configurations import Configurations
 from rondel.gateway.configuring import Applied, etag, schema, written
 from rondel.gateway.keeping import SnapshotKeeper
-from rondel.gateway.mcp.api import add_mcp
 from rondel.gateway.rules import internal_key
 from rondel.gateway.schemas import (
     AppliedOut,
@@ -45,7 +44,6 @@ def routes(
     _configuration(router, configurations, rows, access)
     _connections(router, gateways, rows, access)
     _routes(router, gateways, rows, access)
-    add_mcp(router, gateways.mcp, rows, access)
     viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
 
     @router.get("/limits")

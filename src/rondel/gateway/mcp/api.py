@@ -51,8 +51,9 @@ class McpServerOut(BaseModel):
         )
 
 
-def add_mcp(router: APIRouter, servers: McpServers, rows: Rows, access: Access) -> None:
-    """The routes of MCP servers."""
+def routes(servers: McpServers, rows: Rows, access: Access) -> APIRouter:
+    """What people set about MCP servers."""
+    router = APIRouter(prefix="/api/v1", tags=["mcp"])
     viewer, admin = Depends(access.require(Role.VIEWER)), Depends(access.require(Role.ADMIN))
 
     @router.get("/mcp-servers")
@@ -73,3 +74,5 @@ def add_mcp(router: APIRouter, servers: McpServers, rows: Rows, access: Access) 
     def remove(name: str, caller: Annotated[Caller, admin]) -> McpServerOut:
         with rows.transaction() as tx:
             return McpServerOut.of(servers.remove(tx, caller.scope, caller.actor, name))
+
+    return router

@@ -1,4 +1,4 @@
-"""`rondel gateway mcp`."""
+"""`rondel gateway mcp add`, `list` and `remove`."""
 
 from collections.abc import Callable
 
