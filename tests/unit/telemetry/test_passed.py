@@ -1,9 +1,9 @@
 """Spans of requests that were passed on."""
 
+from rondel.spend.ports import OwnPrices
 from rondel.telemetry.models import Span, SpanKind
 from rondel.telemetry.records import Attempt, GatewayRecord, Passed
 from rondel.telemetry.spool.mapping import spans_of
-from rondel.spend.ports import OwnPrices
 
 
 def _spans(operation: str, passed: Passed) -> list[Span]:

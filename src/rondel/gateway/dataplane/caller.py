@@ -226,6 +226,8 @@ class Caller(asyncio.Protocol):
                 request.is_chunked = True
             elif lower == b"expect":
                 request.is_expecting = value.lower() == b"100-continue"
+            elif lower == b"upgrade" and value.lower() == b"websocket":
+                return _refusal(501, "WebSockets are not served: the guide says what to do instead.", "upgrade")
             elif lower == b"content-encoding" and request.path in OPERATIONS and value.lower() != b"identity":
                 return _refusal(415, "Send the body uncompressed.", "content_encoding")
         return _head_too_large() if size > HEAD_LIMIT else self._judge_head(request)

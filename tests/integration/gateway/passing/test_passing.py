@@ -383,3 +383,33 @@ def test_health_says_what_stands_ill(gateway: Gateway, server: Server) -> None:
     told = httpx.get(_url(gateway, "/healthz"))
     assert (told.status_code, told.json()["status"], told.json()["snapshot_problems"]) == (200, "degraded", 1)
     assert httpx.get(_url(gateway, "/readyz")).status_code == 200
+
+
+def test_a_websocket_is_refused_in_words(gateway: Gateway, server: Server) -> None:
+    gateway.start()
+    for path in ("/v1/realtime?model=support", "/pass/up/realtime"):
+        head = f"GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nconnection: Upgrade\r\n"
+        more = "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        with _raw(gateway, (head + more).encode()) as sock:
+            assert sock.recv(65536).startswith(b"HTTP/1.1 501")
+    assert not server.seen
+
+
+def test_an_answer_before_the_end_of_the_body_reaches_a_caller_who_was_held_up(
+    gateway: Gateway, server: Server
+) -> None:
+    async def enough(exchange: Exchange) -> None:
+        await asyncio.sleep(1.0)
+        await exchange.json({"error": {"message": "too large"}}, 413)
+
+    server.behaviours["/v1/uploads"] = enough
+    gateway.start()
+    total = 64 * 1024 * 1024
+    head = f"POST /v1/uploads HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {total}\r\n\r\n"
+    with _raw(gateway, head.encode()) as sock:
+        sock.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            while True:
+                sock.send(bytes(65536))
+        sock.settimeout(5)
+        assert sock.recv(65536).startswith(b"HTTP/1.1 413")

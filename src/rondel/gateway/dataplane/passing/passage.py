@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
+from rondel.errors import Invalid, RondelError, TimedOut, Unauthorized, Unavailable, UpstreamFailed
 from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Meter, Starved, Ticket
 from rondel.gateway.dataplane.passing.errands import Errand, Reading
@@ -185,7 +185,9 @@ class Passage:
         plan = self._worker.plan
         if errand is None or plan is None:
             return
-        meter = plan.meters[entry.key.id]
+        meter = plan.meters.get(entry.key.id)
+        if meter is None:
+            raise Unauthorized("The key was revoked while the request came.")
         now = self._worker.now()
         try:
             ticket = meter.admit(errand.user, errand.guess.tokens, errand.guess.nano, now)
@@ -397,6 +399,8 @@ class Passage:
         worker, ticket = self._worker, self._ticket
         worker.exchanges.discard(self)
         self._held = []
+        if self._is_full or self._is_holding:
+            self._caller.resume_reading()  # what is left of the body is read, and not kept
         passed = self._reading.passed
         course = Course(
             self._entered,
