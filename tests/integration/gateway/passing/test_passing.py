@@ -413,3 +413,21 @@ def test_an_answer_before_the_end_of_the_body_reaches_a_caller_who_was_held_up(
                 sock.send(bytes(65536))
         sock.settimeout(5)
         assert sock.recv(65536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_signed_provider_gets_the_whole_body_with_its_signature(gateway: Gateway, server: Server) -> None:
+    gateway.environ["UP_API_KEY"] = "AKID:SECRET"
+    gateway.write(connections=(connection(server.port, provider="bedrock", secret="env:UP_API_KEY"),))
+    gateway.start()
+    body = b'{"prompt":"x"}'
+    answer = httpx.post(
+        _url(gateway, "/pass/up/model/amazon.titan/invoke"),
+        content=iter([body[:5], body[5:]]),
+        headers={**AUTH, "content-type": "application/json", "x-amz-security-token": "theirs"},
+    )
+    assert answer.status_code == 200
+    seen = server.seen[0]
+    assert (seen.header("authorization") or "").startswith("AWS4-HMAC-SHA256 Credential=AKID/")
+    assert (seen.body, seen.header("content-length")) == (body, "14")
+    assert seen.header("x-amz-security-token") is None
+    assert httpx.get(_url(gateway, "/pass/up/async-invoke"), headers=AUTH).status_code == 400
