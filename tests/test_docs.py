@@ -218,7 +218,7 @@ def _routes() -> set[tuple[str, str]]:
     """Method and path of every route of the API, read from the decorators."""
     found = {("GET", "/api/v1/status"), ("GET", "/api/openapi.json")}
     source = ROOT / "src" / "rondel"
-    for path in (*source.glob("*/api.py"), *source.glob("spend/*/api.py")):
+    for path in (*source.glob("*/api.py"), *source.glob("spend/*/api.py"), *source.glob("gateway/*/api.py")):
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         keywords = [word for call in calls if ast.unparse(call.func) == "APIRouter" for word in call.keywords]
         prefixes = [str(ast.literal_eval(word.value)) for word in keywords if word.arg == "prefix"] or [""]

@@ -10,6 +10,7 @@ from rondel.client.http import Api
 from rondel.errors import Invalid, did_you_mean
 from rondel.gateway.file_commands import add_file_commands
 from rondel.gateway.litellm.commands import imports
+from rondel.gateway.mcp.commands import mcp_group
 from rondel.gateway.secrets.commands import value_asked_for
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
@@ -24,6 +25,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     _limits(app, connect)
     add_file_commands(app, connect)
     app.command(imports())
+    app.command(mcp_group(connect))
     return app
 
 
@@ -242,6 +244,8 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         route: list[str] | None = None,
         model: list[str] | None = None,
         guard: list[str] | None = None,
+        connection: list[str] | None = None,
+        mcp: list[str] | None = None,
         lift: list[str] | None = None,
         json: bool = False,
     ) -> None:
@@ -265,14 +269,17 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             A pattern of models that it may call, such as `openai/gpt-5*`; may be given several times.
         guard
             A guardrail on everything that a key or a team calls, such as `pii`; may be given several times.
+        connection
+            A pattern of connections that it may pass anything to; may be given several times.
+        mcp
+            A pattern of MCP servers, or of their tools as `SERVER/TOOL`, that it may call; may be given several times.
         lift
-            A limit that is to go: requests, tokens, at-once, budget, route, model or guard; may be given several times.
+            A limit that is to go: requests, tokens, at-once, budget, route, model, guard, connection or mcp; may be
+            given several times.
         json
             For machines.
         """
-        gone: dict[str, Any] = {
-            _field(name): [] if _field(name) in {"routes", "models", "guardrails"} else None for name in lift or ()
-        }
+        gone: dict[str, Any] = {_field(name): [] if _field(name) in _LISTS else None for name in lift or ()}
         given = {
             "requests_per_minute": requests,
             "tokens_per_minute": tokens,
@@ -281,6 +288,8 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "routes": route,
             "models": model,
             "guardrails": None if guard is None else [{"check": check} for check in guard],
+            "connections": connection,
+            "mcp": mcp,
         }
         api = connect()
         body = gone | {field: value for field, value in given.items() if value is not None}
@@ -300,7 +309,10 @@ _FIELDS = {
     "route": "routes",
     "model": "models",
     "guard": "guardrails",
+    "connection": "connections",
+    "mcp": "mcp",
 }
+_LISTS = ("routes", "models", "guardrails", "connections", "mcp")
 
 
 def _field(name: str) -> str:
@@ -311,7 +323,11 @@ def _field(name: str) -> str:
 
 def _limited(limits: dict[str, Any]) -> dict[str, Any]:
     money = None if limits["budget_nano"] is None else usd(limits["budget_nano"])
-    return {**limits, "calls": ", ".join([*limits["routes"], *limits["models"]]) or "everything", "money": money}
+    return {**limits, "calls": _calls(limits), "money": money}
+
+
+def _calls(limits: dict[str, Any]) -> str:
+    return ", ".join([*limits["routes"], *limits["models"], *limits["connections"], *limits["mcp"]]) or "everything"
 
 
 def _told(limits: dict[str, Any]) -> str:

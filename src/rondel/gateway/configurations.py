@@ -19,6 +19,7 @@ from rondel.gateway.configuring import (
     etag,
     read,
 )
+from rondel.gateway.mcp.models import McpSettings
 from rondel.gateway.models import KeyPolicy, RouteSettings
 from rondel.gateway.service import Gateways
 from rondel.identity.models import Actor, Key
@@ -52,7 +53,11 @@ class Configurations:
             for key_id, policy in self._gateways.policies(tx, scope).items()
             if key_id in labels and policy != KeyPolicy()
         }
-        return GatewayConfig(connections=connections, routes=routes, keys=keys)
+        servers = {
+            one.name: McpSettings(url=one.url, secret=one.secret, headers=dict(one.headers), tools=one.tools)
+            for one in self._gateways.mcp.list(tx, scope)
+        }
+        return GatewayConfig(connections=connections, routes=routes, mcp=servers, keys=keys)
 
     def apply(
         self,
@@ -109,12 +114,16 @@ class Configurations:
                 gateways.disconnect(tx, scope, actor, name)
             elif change.section == "routes":
                 gateways.remove_route(tx, scope, actor, name)
+            elif change.section == "mcp":
+                gateways.mcp.remove(tx, scope, actor, name)
             else:
                 gateways.limit(tx, scope, actor, name, KeyPolicy())
         elif isinstance(value, ConnectionSettings):
             gateways.connect(tx, scope, actor, name, **msgspec.structs.asdict(value))
         elif isinstance(value, RouteSettings):
             gateways.save_route(tx, scope, actor, name, value, beside=config.routes or ())
+        elif isinstance(value, McpSettings):
+            gateways.mcp.save(tx, scope, actor, name, value)
         elif isinstance(value, KeyPolicy):
             gateways.limit(tx, scope, actor, name, value)
 

@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -24,6 +24,8 @@ from rondel.gateway.checking import (
 )
 from rondel.gateway.documents import Document, Path, Terse, plain, write
 from rondel.gateway.documents import schema as document_schema
+from rondel.gateway.mcp.checking import check_server
+from rondel.gateway.mcp.models import McpSettings
 from rondel.gateway.models import KeyPolicy, PlainTarget, RouteGuard, RouteSettings
 from rondel.gateway.ports import PROVIDERS
 
@@ -44,11 +46,15 @@ class ConnectionSettings(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, object] = {}
 
 
+Secretive = TypeVar("Secretive", ConnectionSettings, McpSettings)
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All that one file says, by name. A section that is None is not there, and nothing of it is touched."""
 
     connections: dict[str, ConnectionSettings] | None = None
     routes: dict[str, RouteSettings] | None = None
+    mcp: dict[str, McpSettings] | None = None
     keys: dict[str, KeyPolicy] | None = None
 
     def section(self, name: str) -> Mapping[str, msgspec.Struct]:
@@ -57,7 +63,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         return found or {}
 
 
-KINDS = {"connections": "connection", "routes": "route", "keys": "key"}
+KINDS = {"connections": "connection", "routes": "route", "mcp": "MCP server", "keys": "key"}
 """Sections in the order in which they are made, and what stands in each."""
 DEFAULTS: Mapping[str, msgspec.Struct] = {"keys": KeyPolicy()}
 """What a name stands for that nothing was set for: only a key is there without."""
@@ -156,10 +162,12 @@ def read(file: str, text: str) -> Reading:
     connections = {name: _resolved(one) for name, one in (config.connections or {}).items()}
     if config.connections is not None:
         config = msgspec.structs.replace(config, connections=connections)
+    if config.mcp is not None:
+        config = msgspec.structs.replace(config, mcp={name: _resolved(one) for name, one in config.mcp.items()})
     return Reading(document, config)
 
 
-def _resolved(connection: ConnectionSettings) -> ConnectionSettings:
+def _resolved(connection: Secretive) -> Secretive:
     found = _VARIABLE.fullmatch(connection.secret)
     return msgspec.structs.replace(connection, secret=f"env:{found[1]}") if found else connection
 
@@ -187,6 +195,8 @@ def check(reading: Reading, state: GatewayConfig | None = None, live: Collection
         for position, guard in enumerate(policy.guardrails):
             path = ("keys", name, "guardrails", position)
             _try(document, path, lambda guard=guard: check_guard(guard.check, guard.options))
+    for name, server in (config.mcp or {}).items():
+        _try(document, ("mcp", name), lambda name=name, server=server: check_server(name, server))
     _check_targets(document, config, state)
     _check_keys(document, config, state, live)
     document.check()
@@ -322,7 +332,7 @@ def written(config: GatewayConfig, comments: str = "") -> str:
 
 
 def _shown(one: msgspec.Struct) -> object:
-    if isinstance(one, ConnectionSettings) and one.secret.startswith("env:"):
+    if isinstance(one, ConnectionSettings | McpSettings) and one.secret.startswith("env:"):
         short = f"${{{one.secret.removeprefix('env:')}}}"
         one = msgspec.structs.replace(one, secret=short if _VARIABLE.fullmatch(short) else one.secret)
     return plain(one, TERSE)

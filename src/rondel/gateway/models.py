@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from rondel.events import Event
+from rondel.gateway.mcp.models import McpServer
 from rondel.gateway.routing import Affinity, Cascade, Hedge, Policy, RouteRule, Ruled
 from rondel.gateway.secrets.models import Sealed
 from rondel.identity.models import OwnerKind
@@ -256,6 +257,12 @@ class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
     team_id: str = ""
     team_routes: tuple[str, ...] = ()
     team_models: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
+    """Patterns of the connections it may pass anything to; empty is all, unless there are `routes` or `models`."""
+    mcp: tuple[str, ...] = ()
+    """Patterns of the MCP servers, or of their tools as `server/tool`, it may call; empty as for `connections`."""
+    team_connections: tuple[str, ...] = ()
+    team_mcp: tuple[str, ...] = ()
     limits: Limits = Limits()
     expires_at_ns: int | None = None
     old_hash: str = ""
@@ -284,6 +291,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """For workers whose own ledger does not know: they go by the higher figure."""
     sealed: tuple[Sealed, ...] = ()
     """The secrets of the encrypted store that connections go by."""
+    mcp_servers: tuple[McpServer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,12 +363,15 @@ class SavedRoute:
 class KeyPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What one key may do at the gateway; None is unlimited. Teams, users and projects have one too.
 
-    With a list of routes or models it may call what stands in either, and nothing else. The budget is the hard one of
+    With a list of routes or models it may call what stands in either, and nothing else: no connection as a whole and no
+    MCP server, unless `connections` and `mcp` name them. The budget is the hard one of
     a calendar month (UTC); it is kept with the other budgets.
     """
 
     routes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
+    mcp: tuple[str, ...] = ()
     requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
     tokens_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
     concurrent: Annotated[int, msgspec.Meta(ge=1)] | None = None

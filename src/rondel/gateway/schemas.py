@@ -235,6 +235,12 @@ class LimitsIn(BaseModel):
 
     routes: list[str] = Field(default_factory=list, description="Only keys and teams; empty is all, without models.")
     models: list[str] = Field(default_factory=list, description="Patterns of connection/model, such as openai/gpt-5*.")
+    connections: list[str] = Field(
+        default_factory=list, description="Patterns of connections that anything may be passed to."
+    )
+    mcp: list[str] = Field(
+        default_factory=list, description="Patterns of MCP servers, or of their tools as server/tool."
+    )
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     concurrent: int | None = Field(default=None, description="Requests at the same time.")

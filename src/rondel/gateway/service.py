@@ -20,6 +20,9 @@ from rondel.gateway.compiling import (
     served_models,
 )
 from rondel.gateway.limiting import limited_owners, limits_of, virtual_key
+from rondel.gateway.mcp.models import McpServer
+from rondel.gateway.mcp.service import McpServers
+from rondel.gateway.mcp.store import McpStore
 from rondel.gateway.models import (
     Arm,
     Connection,
@@ -82,6 +85,7 @@ class Gateways:
         self._store, self._audit, self._ids, self._secrets = store, audit, ids, secrets
         self._identity, self._releases, self._deployments = identity, releases, deployments
         self._prices, self._budgets, self._workers = prices, budgets, workers
+        self.mcp = McpServers(store=McpStore(), secrets=secrets, audit=audit, ids=ids)
 
     # Connections
 
@@ -246,10 +250,10 @@ class Gateways:
             Invalid: only keys and teams have lists of what they may call.
         """
         who = self._identity.owner(tx, scope, owner)
-        is_listed = policy.routes or policy.models or policy.guardrails
-        if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and is_listed:
+        listed = policy.routes or policy.models or policy.connections or policy.mcp or policy.guardrails
+        if who.kind in {OwnerKind.USER, OwnerKind.PROJECT} and listed:
             raise Invalid(
-                "Routes, models and guardrails are listed for keys and teams, not for end users or the project."
+                "What may be called, and guardrails, are listed for keys and teams, not for end users or the project."
             )
         for guard in policy.guardrails:
             check_guard(guard.check, guard.options)
@@ -317,6 +321,7 @@ class Gateways:
         owners: list[LimitedOwner] = []
         spent: list[SpentSoFar] = []
         sealed: list[Sealed] = []
+        mcp_servers: list[McpServer] = []
         for scope in sorted({Scope(key.project_id, key.environment) for key in keys}, key=str):
             place = Place(
                 scope,
@@ -325,7 +330,9 @@ class Gateways:
                 self._prices.of(tx, scope),
                 tx.now(),
             )
-            connections += connections_of(place, streaming)
+            servers, theirs = self.mcp.compile(tx, scope)
+            mcp_servers += servers
+            connections += [*connections_of(place, streaming), *theirs]
             sealed += self._secrets.sealed(tx, scope)
             self._compile_scope(tx, place, routes, releases)
             limited = limits_of(self.all_policies(tx, scope), self._budgets.hard(tx, scope))
@@ -344,6 +351,7 @@ class Gateways:
             owners=tuple(owners),
             spent=tuple(spent),
             sealed=tuple(sealed),
+            mcp_servers=tuple(mcp_servers),
         )
 
     def _spent(self, tx: Tx, scope: Scope) -> builtins.list[SpentSoFar]:

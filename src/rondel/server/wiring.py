@@ -28,6 +28,7 @@ from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
 from rondel.gateway.configurations import Configurations
 from rondel.gateway.keeping import SnapshotKeeper
+from rondel.gateway.mcp import api as mcp_api
 from rondel.gateway.models import GatewayChanged
 from rondel.gateway.secrets.keys import Keys, key_file
 from rondel.gateway.secrets.service import Secrets
@@ -359,6 +360,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, services.configurations, keeper, rows, access),
+        mcp_api.routes(services.gateways.mcp, rows, access),
         prices_api.routes(services.prices, rows, access),
         gateway_api.secrets(services.secrets, rows, access),
         gateway_api.internal(keeper, ground.secret),

@@ -92,6 +92,19 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
     cost_nano: int | None = None
 
 
+class Passed(msgspec.Struct, frozen=True, array_like=True):
+    """A request that was passed on and not read in depth.
+
+    `path` is its path without what only this request has: `/v1/files/{id}`. `name` is what a span of it is called, such
+    as `tools/call get_weather`; empty when method and path say it. `attributes` are of OpenTelemetry's conventions.
+    """
+
+    method: str
+    path: str
+    name: str = ""
+    attributes: dict[str, str] = {}
+
+
 class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     """One request through the gateway: the raw material of its spans. Times are nanoseconds since the epoch.
 
@@ -162,6 +175,7 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     """How the upstream says that it served the request, such as `flex`: what costs more or less than the list."""
     charged_nano: int | None = None
     """What budgets were charged, which may rest on guessed tokens; None when the price is not known."""
+    passed: Passed | None = None
 
 
 class Frame(NamedTuple):

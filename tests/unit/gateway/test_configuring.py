@@ -128,7 +128,7 @@ def test_the_section_of_the_settings_file_is_the_same_file() -> None:
             "keys: {k: !!python/object:os.system {}}",
             "keys.k: The tag 'tag:yaml.org,2002:python/object:os.system' is not",
         ),
-        ("5", "1:1: the document: This takes a mapping with connections, routes, keys, not '5'."),
+        ("5", "1:1: the document: This takes a mapping with connections, routes, mcp, keys, not '5'."),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:

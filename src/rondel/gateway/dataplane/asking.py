@@ -106,14 +106,15 @@ def named_headers(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {lower: value for name, value in headers if len(name) in _LENGTHS and (lower := name.lower()) in _NAMED}
 
 
-def enter(plan: Plan, request: Request, operation: Operation, now_ns: int) -> Entry:
-    """Who asks, and where in which trace.
+def enter(plan: Plan, request: Request, operation: Operation | None, now_ns: int) -> Entry:
+    """Who asks, and where in which trace; `operation` is what of a model, None for what is passed on.
 
     Raises:
         Unauthorized: the key is not known.
     """
     named = named_headers(request.headers)
-    key = plan.key(secret_of(named, request.target), now_ns)
+    target = request.target if operation is Operation.GENERATE else b""
+    key = plan.key(secret_of(named, target), now_ns)
     parent = parse_traceparent(named[b"traceparent"].decode("latin-1")) if b"traceparent" in named else None
     tags = _header(named, b"x-rondel-tags")
     looked_at: Mapping[str, str] = {}

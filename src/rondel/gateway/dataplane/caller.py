@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
 from rondel.gateway.dataplane.asking import Entry
-from rondel.gateway.dataplane.forward import Forward
 from rondel.gateway.dataplane.heads import locate
 from rondel.gateway.dataplane.ports import Handler, Uploading
 from rondel.gateway.dataplane.reception import Reception
@@ -231,6 +230,8 @@ class Caller(asyncio.Protocol):
                 request.is_chunked = True
             elif lower == b"expect":
                 request.is_expecting = value.lower() == b"100-continue"
+            elif lower == b"upgrade" and value.lower() == b"websocket":
+                return _refusal(501, "WebSockets are not served: the guide says what to do instead.", "upgrade")
             elif lower == b"content-encoding" and request.operation is not None and value.lower() != b"identity":
                 return _refusal(415, "Send the body uncompressed.", "content_encoding")
         return _head_too_large() if size > HEAD_LIMIT else self._judge_head(request)
@@ -264,7 +265,7 @@ class Caller(asyncio.Protocol):
         if request.is_expecting and not request.is_complete and self._transport is not None:
             self._transport.write(CONTINUE)
         if request.operation is None and not self._reception.is_local(request.path):
-            self._uploading = self._handler = Forward(self._worker, self, request)
+            self._uploading = self._handler = self._reception.forward(self, request)
         elif request.is_complete:
             self._serve(request)
 

@@ -55,7 +55,7 @@ class Plan:
         self.snapshot = snapshot
         self.version = snapshot.version
         self.problems: list[str] = []
-        self._pepper = bytes.fromhex(snapshot.hash_key)
+        self.pepper = bytes.fromhex(snapshot.hash_key)
         self._keys = {key.hash: key for key in snapshot.keys}
         self._rotated = {key.old_hash: _until_old(key) for key in snapshot.keys if key.old_hash}
         self._routes = {(route.project_id, route.environment, route.name): route for route in snapshot.routes}
@@ -81,7 +81,7 @@ class Plan:
         Raises:
             Unauthorized: there is none, or it has expired.
         """
-        known = key_hash(text, self._pepper) if text else ""
+        known = key_hash(text, self.pepper) if text else ""
         key = self._keys.get(known)
         if key is None:
             key = self._rotated.get(known)

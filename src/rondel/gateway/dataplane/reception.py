@@ -8,9 +8,11 @@ from rondel.gateway.costing import estimate, load_of
 from rondel.gateway.dataplane.asking import Asked, Entry, enter, named_headers, read, secret_of
 from rondel.gateway.dataplane.beginning import exchange_of
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
-from rondel.gateway.dataplane.forward import is_internal
+from rondel.gateway.dataplane.forward import Forward, is_internal
 from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Starved
-from rondel.gateway.dataplane.ports import Handler, Reply
+from rondel.gateway.dataplane.passing.entering import pass_on
+from rondel.gateway.dataplane.passing.naming import is_passed
+from rondel.gateway.dataplane.ports import Handler, Relayed, Reply, Uploading
 from rondel.gateway.dataplane.recording import Result, record_of_refusal
 from rondel.gateway.dataplane.request import Request
 from rondel.gateway.dataplane.sending import counts_tokens
@@ -25,7 +27,7 @@ from rondel.ids import chance
 SHADOW_LIMIT = 64
 """Shadows under way in one worker; beyond that a request gets none."""
 
-_LOCAL = frozenset({b"/livez", b"/readyz", b"/metrics"})
+_LOCAL = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics"})
 _NO_SNAPSHOT = "The gateway has no snapshot yet: the server has to be up once. Try again in 2 s."
 _encode = msgspec.json.Encoder().encode
 
@@ -144,6 +146,12 @@ class Reception:
 
     # Other requests
 
+    def forward(self, caller: Relayed, request: Request) -> Uploading:
+        """Begin a request that is not read in depth: it goes on to a provider, an MCP server, or our own server."""
+        if is_passed(request.path):
+            return pass_on(self.worker, caller, request)
+        return Forward(self.worker, caller, request)
+
     def is_local(self, path: bytes) -> bool:
         """Whether the worker answers it by itself."""
         return path in _LOCAL or path == b"/v1/models" or path.startswith(b"/v1/models/") or is_internal(path)
@@ -155,6 +163,8 @@ class Reception:
         if path == b"/readyz":
             is_ready = self.worker.plan is not None and not self.worker.is_draining
             return Answer(200, b'{"status":"ready"}') if is_ready else Answer(503, b'{"status":"not ready"}')
+        if path == b"/healthz":
+            return Answer(200, _encode(self.worker.health()))
         if path == b"/metrics":
             return Answer(200, self.worker.board.told(self.worker.figures()), CONTENT_TYPE)
         if path.startswith(b"/v1/models"):

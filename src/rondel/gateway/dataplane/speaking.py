@@ -32,9 +32,9 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
     passed: tuple[tuple[bytes, bytes], ...]
 
 
-def foreign_of(operation: Operation, target: bytes, headers: Mapping[bytes, bytes]) -> Foreign | None:
+def foreign_of(operation: Operation | None, target: bytes, headers: Mapping[bytes, bytes]) -> Foreign | None:
     """What a request says by its path and its headers (named in lower case); None in OpenAI's chat completions."""
-    dialect = DIALECTS.get(operation)
+    dialect = None if operation is None else DIALECTS.get(operation)
     if dialect is None:
         return None
     passed = tuple((name, headers[name]) for name in PASSED if 0 < len(headers.get(name, b"")) <= _LONGEST)

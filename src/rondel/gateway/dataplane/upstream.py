@@ -241,14 +241,26 @@ class Dial:
             line.abandon()
             return
         self._line = line
-        line.send(self._listener, request)
+        self._begin(line, self._listener, request)
+
+    def _begin(self, line: Line, listener: Listener, request: bytes) -> None:
+        line.send(listener, request)
 
 
 class Endpoint:
     """Where one connection of the snapshot leads: its provider, its kept lines, and the health of its models."""
 
+    beside: "Endpoint | None" = None
+    """The lines of another kind to the same place, if there are any: they are trimmed and closed with these."""
+
     def __init__(
-        self, connection: Connection, provider: Provider, address: Address, secret: str, clock: Callable[[], float]
+        self,
+        connection: Connection,
+        provider: Provider,
+        address: Address,
+        secret: str,
+        clock: Callable[[], float],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.connection, self.provider, self.address = connection, provider, address
         self.secret = secret
@@ -256,7 +268,7 @@ class Endpoint:
         self._clock = clock
         self._idle: list[Line] = []
         self._is_closed = False
-        self._tls = ssl.create_default_context() if address.is_tls else None
+        self.tls = tls or (ssl.create_default_context() if address.is_tls else None)
         static = [("host", address.authority), ("content-type", "application/json"), ("accept-encoding", "identity")]
         static += [*provider.headers(secret), *connection.headers.items()]
         self._static = "".join(f"{name}: {value}\r\n" for name, value in static).encode("latin-1")
@@ -302,21 +314,32 @@ class Endpoint:
 
     def send(self, listener: Listener, request: bytes) -> Line | Dial:
         """Ask on a kept line, or on a new one."""
+        line = self.kept(IDLE_S)
+        if line is not None:
+            line.send(listener, request)
+            return line
+        return Dial(self, listener, request)
+
+    def kept(self, idle_s: float) -> Line | None:
+        """A line that has been idle for less than that, if there is one."""
         now = self._clock()
         while self._idle:
             line = self._idle.pop()
-            if line.is_open and now - line.idle_since < IDLE_S and now - line.made_at < OLDEST_S:
-                line.send(listener, request)
+            if line.is_open and now - line.idle_since < idle_s and now - line.made_at < OLDEST_S:
                 return line
             line.abandon()
-        return Dial(self, listener, request)
+        return None
+
+    def make(self) -> Line:
+        """A line that is not connected yet."""
+        return Line(self)
 
     async def connect(self) -> Line:
         """A new line."""
         loop = asyncio.get_running_loop()
-        host = self.address.host if self._tls else None
+        host = self.address.host if self.tls else None
         _, line = await loop.create_connection(
-            lambda: Line(self), self.address.host, self.address.port, ssl=self._tls, server_hostname=host
+            self.make, self.address.host, self.address.port, ssl=self.tls, server_hostname=host
         )
         line.made_at = self._clock()
         return line
@@ -339,6 +362,8 @@ class Endpoint:
             else:
                 line.abandon()
         self._idle = kept
+        if self.beside is not None:
+            self.beside.trim()
 
     def close(self) -> None:
         """Close all kept lines; requests under way end by themselves, and their lines with them."""
@@ -346,3 +371,5 @@ class Endpoint:
         for line in self._idle:
             line.abandon()
         self._idle = []
+        if self.beside is not None:
+            self.beside.close()

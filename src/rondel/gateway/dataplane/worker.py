@@ -12,6 +12,7 @@ from rondel.gateway.dataplane.breaking import RetryBudget
 from rondel.gateway.dataplane.heads import Heads
 from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.metrics import Metrics, State, figures_of
+from rondel.gateway.dataplane.metrics import resting as resting_of
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.secrets import Known
 from rondel.gateway.dataplane.spool import Spool
@@ -111,6 +112,22 @@ class Worker:
         )
         endpoints = plan.endpoints().values() if plan else ()
         return figures_of(self.board, self.metrics, state, endpoints, at_ns=self.now_ns(), now=self.now())
+
+    def health(self) -> dict[str, object]:
+        """How it stands, for people and dashboards; no probe goes by it, for what is told here no restart heals."""
+        plan, now = self.plan, self.now()
+        resting = 0 if plan is None else len([one for one in resting_of(plan.endpoints().values(), now) if one.value])
+        is_well = plan is not None and not plan.problems and not resting and not self.spool.lost
+        status = "draining" if self.is_draining else "ok" if is_well else "degraded"
+        return {
+            "status": status,
+            "worker": self.number,
+            "snapshot_version": plan.version if plan else 0,
+            "snapshot_problems": len(plan.problems) if plan else 0,
+            "targets_resting": resting,
+            "requests_open": len(self.exchanges),
+            "records_lost": self.spool.lost,
+        }
 
     def drain(self) -> None:
         """Let connections end with the request that is under way; `is_empty` tells when the last one has."""

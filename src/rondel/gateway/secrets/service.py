@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rondel.audit.service import Audit
 from rondel.errors import Conflict, Invalid, NotFound, Unavailable, did_you_mean
 from rondel.events import announce
+from rondel.gateway.mcp.store import McpStore
 from rondel.gateway.models import GatewayChanged, SavedConnection
 from rondel.gateway.rules import parse_address
 from rondel.gateway.secrets.keys import Keys
@@ -159,7 +160,9 @@ class Secrets:
 
     def _users(self, tx: Tx, scope: Scope, name: str) -> tuple[str, ...]:
         connections = self._connections.connections(tx, scope)
-        return tuple(connection.name for connection in connections if _names(connection, name))
+        theirs = [connection.name for connection in connections if _names(connection, name)]
+        servers = McpStore().list(tx, scope)
+        return (*theirs, *(f"mcp/{server.name}" for server in servers if stored_name(server.secret) == name))
 
     def _announce(self, tx: Tx, scope: Scope, name: str) -> None:
         changed = GatewayChanged(

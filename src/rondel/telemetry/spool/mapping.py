@@ -36,6 +36,9 @@ from rondel.telemetry.records import ArmStage, Attempt, GatewayRecord, GuardVerd
 DIALECT = "rondel.gateway"
 MAPPING_VERSION = 1
 
+EXECUTE_TOOL = "execute_tool"
+"""OpenTelemetry's name of calling a tool, in `gen_ai.operation.name`."""
+
 _FAILED = 400
 _FAILING_ACTIONS = frozenset({"refused", "retried"})
 _NOT_PARAMETERS = frozenset({"messages", "model", "stream", "prompt", "input", "instructions", "user", "metadata"})
@@ -64,6 +67,8 @@ def _root(
     cost: Cost,
 ) -> Span:
     path = f"POST /v1/{record.operation}" if record.operation else "POST /v1"
+    if (passed := record.passed) is not None:
+        path = passed.name or f"{passed.method} {passed.path}"
     return Span(
         trace_id=record.trace_id,
         span_id=record.span_id,
@@ -123,12 +128,16 @@ def _attempt(
     is_embedding = record.operation == "embeddings"
     begun = from_ns(attempt.started_ns)
     first = record.first_token_ns if is_answer and record.first_token_ns else attempt.first_byte_ns
+    name, kind = f"{'embed' if is_embedding else 'chat'} {attempt.model}", SpanKind.LLM
+    if (passed := record.passed) is not None:
+        name = passed.name or f"pass {passed.path}"
+        kind = SpanKind.TOOL if record.operation == EXECUTE_TOOL else SpanKind.SPAN
     return Span(
         trace_id=root.trace_id,
         span_id=_child_id(record, f"attempt {place}"),
         parent_id=root.span_id,
-        name=f"{'embed' if is_embedding else 'chat'} {attempt.model}",
-        kind=SpanKind.EMBEDDING if is_embedding else SpanKind.LLM,
+        name=name,
+        kind=SpanKind.EMBEDDING if is_embedding else kind,
         start=begun,
         end=from_ns(max(attempt.ended_ns, attempt.started_ns)),
         status=Status.ERROR if attempt.error else Status.OK,
@@ -247,6 +256,10 @@ def _attributes(record: GatewayRecord) -> Iterator[tuple[str, object]]:
             yield name, value
     if record.tokens is not None and record.tokens.estimated:
         yield "tokens.estimated", True
+    if (passed := record.passed) is not None:
+        yield "http.request.method", passed.method
+        yield "url.template", passed.path
+        yield from passed.attributes.items()
     if metadata := _json(record.metadata):
         yield "metadata", metadata
     if usage := _json(record.usage):

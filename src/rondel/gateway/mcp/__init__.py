@@ -1,0 +1,1 @@
+"""MCP servers: registered under a name, and called through the gateway by those keys that may."""
