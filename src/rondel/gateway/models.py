@@ -252,6 +252,8 @@ class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
     old_until_ns: int = 0
     calls_releases: bool = False
     """Whether it may name a release by its id, live or not, as evaluations do."""
+    console_hash: str = ""
+    """Of the secret by which the console asks in this key's name."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,14 @@ class Group(NamedTuple):
 NAVIGATION = (
     Group("", (Item("loop", "Loop", "/"),)),
     Group("Observe", (Item("trace", "Traces", "/traces"), Item("monitor", "Monitors", "/monitors"))),
-    Group("Build", (Item("dataset", "Datasets", "/datasets"), Item("prompt", "Prompts", "/prompts"))),
+    Group(
+        "Build",
+        (
+            Item("dataset", "Datasets", "/datasets"),
+            Item("prompt", "Prompts", "/prompts"),
+            Item("play", "Playground", "/playground"),
+        ),
+    ),
     Group("Evaluate", (Item("experiment", "Experiments", "/experiments"),)),
     Group(
         "Ship",
@@ -32,6 +39,7 @@ NAVIGATION = (
             Item("model", "Models", "/models"),
             Item("release", "Releases", "/releases"),
             Item("route", "Gateway", "/gateway"),
+            Item("key", "Keys & budgets", "/gateway/keys"),
         ),
     ),
     Group("Govern", (Item("audit", "Audit", "/audit"),)),

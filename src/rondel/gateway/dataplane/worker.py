@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from rondel.clock import Clock
 from rondel.gateway.board import EVERY_S, Board
 from rondel.gateway.dataplane.breaking import RetryBudget
@@ -110,7 +112,8 @@ class Worker:
             records_lost=self.spool.lost,
         )
         endpoints = plan.endpoints().values() if plan else ()
-        return figures_of(self.board, self.metrics, state, endpoints, at_ns=self.now_ns(), now=self.now())
+        figures = figures_of(self.board, self.metrics, state, endpoints, at_ns=self.now_ns(), now=self.now())
+        return msgspec.structs.replace(figures, unusable=tuple(plan.unusable)) if plan and plan.unusable else figures
 
     def drain(self) -> None:
         """Let connections end with the request that is under way; `is_empty` tells when the last one has."""
