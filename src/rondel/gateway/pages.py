@@ -213,8 +213,8 @@ class _Lines:
             return ("error" if whole else "warn"), f"rests in {resting} of {asked} workers"
         if not calls.calls:
             return "off", "not asked in the last hour"
-        if calls.error_share:
-            return ("warn" if calls.error_share >= FEW_ERRORS else "ok"), "answers"
+        if calls.error_share and calls.error_share >= FEW_ERRORS:
+            return "warn", f"{100 * calls.error_share:.2g} % of its calls fail"
         return "ok", "answers"
 
     def connection(self, connection: SavedConnection) -> ConnectionLine:

@@ -40,7 +40,6 @@ from rondel.gateway import api as gateway_api
 from rondel.gateway.configurations import Configurations
 from rondel.gateway.exposition import Figures
 from rondel.gateway.keeping import SnapshotKeeper
-from rondel.gateway.models import PlainTarget, RouteSettings
 from rondel.gateway.secrets.keys import Keys
 from rondel.gateway.secrets.service import Secrets
 from rondel.gateway.secrets.store import SecretStore
@@ -102,6 +101,7 @@ from rondel.web.app import pages
 from rondel.web.asking import Asking
 from rondel.web.services import ConsoleServices, KeptEvaluations
 from tests.integration.web import samples
+from tests.integration.web.gateways import furnish_gateway, workers
 
 
 class Letters:
@@ -270,6 +270,7 @@ def furnish(house: House, *, text: str = "", requests: int = 120) -> None:
         services.releases.check(tx, scope, "support.answer")
         services.monitors.check(tx, scope, "slow")
     services.keeper.refresh()
+    house.figures[:] = workers(scope, services.clock.now_ns(), version=services.keeper.version)
 
 
 def _build(house: House, tx: Tx, text: str) -> None:
@@ -313,10 +314,7 @@ def _build(house: House, tx: Tx, text: str) -> None:
             metrics={"accuracy": 0.54},
         ),
     )
-    services.gateways.connect(tx, scope, ada, "main", provider="openai", secret="env:MY_API_KEY")
-    services.gateways.save_route(
-        tx, scope, ada, "plain", RouteSettings(target=PlainTarget(connection="main", model="gpt"))
-    )
+    furnish_gateway(tx, scope, ada, services.gateways, services.identity, services.budgets, text)
 
 
 def _approved(house: House, tx: Tx, name: str, text: str) -> Release:
@@ -432,6 +430,8 @@ def _request(
         name="chat qwen3-8b-support",
         kind=SpanKind.LLM,
         model="qwen3-8b-support",
+        model_requested="gpt-5-mini" if index % 3 else "claude-haiku-4.5",
+        attributes={"connection": "main" if index % 3 else "claude"},
         tokens=Tokens(input_uncached=420, output_text=44),
         cost=Cost(computed_nano=120_000),
         messages_in=(SpanMessage("user", said),),

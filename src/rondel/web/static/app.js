@@ -2,7 +2,6 @@
 // @ts-check
 import { startList } from "./list.js";
 import { $, $$, isForDialog, keys, openDialog, say, send } from "./page.js";
-import { startTrace } from "./trace.js";
 
 /** A small dialog of our own, so that Enter and Escape do what they say. @param {HTMLElement} button */
 function askThenPost(button) {
@@ -255,5 +254,4 @@ function watchTrouble() {
 
 watchTrouble();
 startList();
-startTrace();
 document.documentElement.dataset.ready = performance.now().toFixed(1);

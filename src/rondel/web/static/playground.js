@@ -6,6 +6,7 @@ const form = /** @type {HTMLFormElement} */ ($("#play"));
 const holder = /** @type {HTMLElement} */ ($("#columns"));
 const columns = () => $$("[data-column]", holder);
 /** @type {WeakMap<HTMLElement, AbortController>} */ const asking = new WeakMap();
+/** @type {WeakSet<HTMLElement>} */ const busy = new WeakSet();
 /** @type {WeakMap<HTMLElement, string>} */ const answers = new WeakMap();
 
 /** @param {HTMLElement} column @param {string} name @returns {any} */
@@ -59,18 +60,21 @@ function buttons() {
   const all = columns();
   const first = answers.get(all[0]);
   all.forEach((column, index) => {
-    const isBusy = asking.has(column);
+    const isBusy = busy.has(column);
     /** @type {HTMLElement} */ ($("[data-stop]", column)).hidden = !isBusy;
     /** @type {HTMLElement} */ ($("[data-diff]", column)).hidden = !index || isBusy || !first || !answers.get(column);
     /** @type {HTMLElement} */ ($("[data-save]", column)).hidden = Boolean(field(column, "prompt").value) || !field(column, "text").value.trim();
-    /** @type {HTMLElement} */ ($("[data-free]", column)).hidden = Boolean(field(column, "prompt").value);
+    const text = field(column, "text");
+    text.disabled = Boolean(field(column, "prompt").value);
+    text.placeholder = text.disabled ? "The prompt above is used" : "You are brief.";
   });
-  /** @type {HTMLElement} */ ($("[data-stop-all]", form)).hidden = !all.some((column) => asking.has(column));
+  /** @type {HTMLElement} */ ($("[data-stop-all]", form)).hidden = !all.some((column) => busy.has(column));
 }
 
 /** @param {HTMLElement} column @param {string} name @param {any} told */
 function take(column, name, told) {
   const out = /** @type {HTMLElement} */ ($("[data-out]", column));
+  if (name === "ended" || name === "failed") { busy.delete(column); buttons(); }
   if (told.first_ms !== undefined) figure(column, "first", duration(told.first_ms));
   if (told.total_ms !== undefined) figure(column, "total", duration(told.total_ms));
   if (name === "begun") {
@@ -121,6 +125,7 @@ async function ask(column, shared) {
   const stop = new AbortController();
   asking.get(column)?.abort();
   asking.set(column, stop);
+  busy.add(column);
   answers.delete(column);
   for (const name of ["first", "total", "tokens", "cost"]) figure(column, name, "–");
   /** @type {HTMLElement} */ ($("[data-out]", column)).textContent = "";
@@ -135,9 +140,10 @@ async function ask(column, shared) {
     if (answer.ok) for await (const { name, told } of events(answer)) take(column, name, told);
     else fail(column, await refusal(answer));
   } catch (error) {
+    if (asking.get(column) !== stop) return; // it is asked anew
     stop.signal.aborted ? state(column, "stopped") : fail(column, "The server does not answer.");
   } finally {
-    if (asking.get(column) === stop) asking.delete(column);
+    if (asking.get(column) === stop) { asking.delete(column); busy.delete(column); }
     buttons();
   }
 }
@@ -163,7 +169,7 @@ function run() {
   }
 }
 
-const stopAll = () => columns().forEach((column) => asking.get(column)?.abort());
+const stopAll = () => columns().forEach((column) => { if (busy.has(column)) asking.get(column)?.abort(); });
 
 /** Words of two texts side by side: the longest common run of words stays plain. @param {string} before @param {string} after */
 function difference(before, after) {
