@@ -214,7 +214,7 @@ class _Lines:
         if not calls.calls:
             return "off", "not asked in the last hour"
         if calls.error_share and calls.error_share >= FEW_ERRORS:
-            return "warn", f"{100 * calls.error_share:.2g} % of its calls fail"
+            return "warn", f"{100 * calls.error_share:.3g} % of its calls fail"
         return "ok", "answers"
 
     def connection(self, connection: SavedConnection) -> ConnectionLine:

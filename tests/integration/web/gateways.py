@@ -102,7 +102,7 @@ def fake_gateway(pause_s: float = 0.02) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(
         body: Annotated[dict[str, Any], Body()],
-        authorization: Annotated[str, Header()],
+        authorization: Annotated[str, Header()] = "",
         x_rondel_user: Annotated[str, Header()] = "",
         x_rondel_tags: Annotated[str, Header()] = "",
     ) -> Response:

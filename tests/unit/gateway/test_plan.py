@@ -109,7 +109,7 @@ def test_the_console_asks_in_the_name_of_a_key_and_no_longer_than_it_is_valid() 
     with pytest.raises(Unauthorized):
         _plan(key).key(console_secret("key_1", console_key(b"another")), 9)
     with pytest.raises(Unauthorized):
-        _plan(_key()).key("", 9)
+        _plan(_key()).key(secret, 9)
 
 
 def test_a_connection_that_cannot_be_used_is_told_by_its_id() -> None:
