@@ -246,6 +246,24 @@ def test_who_may_only_look_sees_no_button_that_writes_and_cannot_ask(bench: Benc
     context.close()
 
 
+def test_a_developer_changes_routes_but_neither_keys_nor_connections(bench: Bench) -> None:
+    house = bench.desk.house
+    with house.services.rows.transaction() as tx:
+        actor = system(house.scope.project_id)
+        secret = house.services.identity.issue_key(tx, house.scope, actor, name="builds", role=Role.DEVELOPER).secret
+    context = bench.desk.browser.new_context(base_url=bench.desk.url)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("input[name=key]", secret)
+    page.click("button[type=submit]")
+    page.goto("/gateway")
+    expect(page.get_by_role("button", name="Change route plain")).to_be_visible()
+    assert page.get_by_role("button", name=re.compile("connection", re.IGNORECASE)).count() == 0
+    page.goto("/gateway/keys")
+    assert page.locator("main :is([data-post], [data-dialog])").count() == 0
+    context.close()
+
+
 def test_columns_are_asked_at_once_in_the_name_of_who_is_signed_in(bench: Bench, page: Page) -> None:
     bench.gateway.state.asked.clear()
     go(page, PLAY)

@@ -64,10 +64,14 @@ def read_calls(console: Console, scope: Scope) -> dict[tuple[str, str], Calls]:
     traces, now = console.services.traces, console.services.clock.now()
     hour, minute = TraceFilter(since=now - SEEN), TraceFilter(since=now - NOW)
     found: dict[tuple[str, str], Calls] = {}
-    for groups in (("connection", "model_requested"), ("connection",), ()):
-        lately = traces.aggregate(scope, minute, group_by=groups, measures=("count",))
-        per_s = {_target(row): (row.measures["count"] or 0) / NOW.total_seconds() for row in lately}
-        for row in traces.aggregate(scope, hour, group_by=groups, measures=MEASURES):
+    groups = ("connection", "model_requested")
+    per_s: dict[tuple[str, str], float] = {}
+    for row in traces.aggregate(scope, minute, group_by=groups, measures=("count",)):
+        connection, model = _target(row)
+        for target in {(connection, model), (connection, ""), ("", "")}:
+            per_s[target] = per_s.get(target, 0.0) + (row.measures["count"] or 0) / NOW.total_seconds()
+    for among in (groups, groups[:1], ()):
+        for row in traces.aggregate(scope, hour, group_by=among, measures=MEASURES):
             if row.measures["count"]:
                 found[_target(row)] = calls_of(row.measures, per_s.get(_target(row), 0.0))
     found.setdefault(("", ""), NONE)

@@ -63,7 +63,8 @@ class LiveRelease(NamedTuple):
 class Shell:
     """Around one page. `current` is the page in the rail; `title` names this view of it.
 
-    `can_write` is false for who may only look: no page then shows a button that would refuse.
+    `can_write` is false for who may only look, `is_admin` for who may not change keys, budgets and connections: no page
+    then shows a button that would refuse.
     """
 
     title: str
@@ -76,6 +77,7 @@ class Shell:
     environments: tuple[tuple[str, str, bool], ...] = ()
     trail: tuple[tuple[str, str], ...] = ()
     can_write: bool = True
+    is_admin: bool = True
 
     @property
     def group(self) -> str:

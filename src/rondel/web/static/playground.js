@@ -63,7 +63,8 @@ function buttons() {
     const isBusy = busy.has(column);
     /** @type {HTMLElement} */ ($("[data-stop]", column)).hidden = !isBusy;
     /** @type {HTMLElement} */ ($("[data-diff]", column)).hidden = !index || isBusy || !first || !answers.get(column);
-    /** @type {HTMLElement} */ ($("[data-save]", column)).hidden = Boolean(field(column, "prompt").value) || !field(column, "text").value.trim();
+    const saving = $("[data-save]", column);
+    if (saving) saving.hidden = Boolean(field(column, "prompt").value) || !field(column, "text").value.trim();
     const text = field(column, "text");
     text.disabled = Boolean(field(column, "prompt").value);
     text.placeholder = text.disabled ? "The prompt above is used" : "You are brief.";
