@@ -28,7 +28,7 @@ TARGET = Path(__file__).parent.parent / "docs" / "pictures"
 
 def places(url: str, key: str) -> dict[str, str]:
     """The pages to take: the release that is live with the longest story, and the newest answer that it gave."""
-    found = {"loop": "/", "traces": "/traces?range=all"}
+    found = {"loop": "/", "traces": "/traces?range=all", "gateway": "/gateway", "keys": "/gateway/keys"}
     with httpx.Client(base_url=f"{url}/api/v1", headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
 
         def read(path: str, **asked: str | int) -> Any:

@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from rondel.identity.models import Role, system
 from rondel.storage.ports import Columns
 from rondel.telemetry.models import Entry
 from rondel.testing.rows import file_rows
 from tests.e2e.browser import Watched, chromium, served
+from tests.e2e.desk import RULES, Desk
 from tests.integration.web import samples
 from tests.integration.web.house import House, evaluations, furnish, open_house
 
@@ -36,6 +36,8 @@ PAGES = (
     "/models",
     "/models/smollm2",
     "/gateway",
+    "/gateway/keys",
+    "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@2&prompt=&input=hello",
     "/monitors",
     "/monitors/slow",
     "/audit",
@@ -44,32 +46,6 @@ PAGES = (
     "/sign-in",
 )
 expect.set_options(timeout=30_000)
-RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
-
-
-@dataclass
-class Desk:
-    """A signed-in browser before the console."""
-
-    browser: Browser
-    house: House
-    url: str
-
-    def open(self, theme: str = "light") -> BrowserContext:
-        """A fresh browser profile with a session."""
-        context = self.browser.new_context(
-            base_url=self.url,
-            viewport={"width": 1440, "height": 900},
-            color_scheme="dark" if theme == "dark" else "light",
-        )
-        context.set_default_timeout(60_000)  # a busy machine is no failure
-        page = context.new_page()
-        page.goto("/sign-in")
-        page.fill("input[name=key]", self.house.secret)
-        page.click("button[type=submit]")
-        page.wait_for_url(re.compile("/$"))
-        page.close()
-        return context
 
 
 @pytest.fixture(scope="module")

@@ -75,15 +75,20 @@ class Board:
         return exposition([figures, *self._others()])
 
     def _others(self) -> list[Figures]:
-        found: list[Figures] = []
-        for path in sorted(self._folder.glob("figures-*")):
-            try:
-                figures = _decode(path.read_bytes())
-            except (OSError, msgspec.DecodeError):
-                continue  # its process ends, or is of another version
-            if figures.process != self.process and self._now_ns() - figures.at_ns < FRESH_NS:
-                found.append(figures)
-        return found
+        return [figures for figures in left(self._folder, self._now_ns()) if figures.process != self.process]
+
+
+def left(folder: Path, now_ns: int) -> list[Figures]:
+    """What the processes that run now have left, by their names."""
+    found: list[Figures] = []
+    for path in sorted(folder.glob("figures-*")):
+        try:
+            figures = _decode(path.read_bytes())
+        except (OSError, msgspec.DecodeError):
+            continue  # its process ends, or is of another version
+        if now_ns - figures.at_ns < FRESH_NS:
+            found.append(figures)
+    return found
 
 
 def _resident(peak_kib: int) -> int:

@@ -58,6 +58,8 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
     families: tuple[Family, ...]
     numbers: tuple[Number, ...] = ()
     spreads: tuple[Spread, ...] = ()
+    unusable: tuple[tuple[str, str], ...] = ()
+    """Connections that a worker cannot use, by id, and why: for the console, not for Prometheus."""
 
 
 def exposition(figures: Sequence[Figures]) -> bytes:

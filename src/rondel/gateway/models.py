@@ -272,6 +272,8 @@ class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it may name a release by its id, live or not, as evaluations do."""
     guardrails: tuple[GuardRule, ...] = ()
     """Its own and its team's: in force on everything that it calls, beside those of routes and releases."""
+    console_hash: str = ""
+    """Of the secret by which the console asks in this key's name."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

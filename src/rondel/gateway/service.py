@@ -339,7 +339,11 @@ class Gateways:
             names = self._identity.owner_names(tx, scope)
             owners += limited_owners(scope, limited, names)
             spent += self._spent(tx, scope)
-            virtual += [virtual_key(key, limited) for key in keys if (key.project_id, key.environment) == _pair(scope)]
+            virtual += [
+                virtual_key(key, limited, self._identity.console_hash(key.id))
+                for key in keys
+                if (key.project_id, key.environment) == _pair(scope)
+            ]
         return Snapshot(
             version=version,
             hash_key=self._identity.pepper.hex(),

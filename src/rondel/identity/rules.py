@@ -25,6 +25,17 @@ def pepper(secret: bytes) -> bytes:
     return hashlib.blake2b(secret, digest_size=32, person=b"rondel-key-hash").digest()
 
 
+def console_key(secret: bytes) -> bytes:
+    """The 32-byte key of the secrets by which the console asks, derived from the installation's secret."""
+    return hashlib.blake2b(secret, digest_size=32, person=b"rondel-console").digest()
+
+
+def console_secret(key_id: str, key: bytes) -> str:
+    """What opens the gateway in the name of a key for the console alone: it is kept nowhere and leaves the server
+    only to the gateway beside it."""
+    return f"{PREFIX}console-{hashlib.blake2b(key_id.encode(), key=key, digest_size=32).hexdigest()}"
+
+
 def key_hash(text: str, pepper: bytes) -> str:
     """The keyed BLAKE2b-256 of a key's text, in hex.
 

@@ -23,7 +23,7 @@ from rondel.identity.models import (
     Team,
     system,
 )
-from rondel.identity.rules import PREFIX, key_hash, may, pepper, shown
+from rondel.identity.rules import PREFIX, console_key, console_secret, key_hash, may, pepper, shown
 from rondel.identity.store import IdentityStore
 from rondel.ids import Ids
 from rondel.storage.models import Scope
@@ -49,6 +49,7 @@ class Identity:
         self._ids = ids
         self._clock = clock
         self.pepper = pepper(secret)
+        self._console_key = console_key(secret)
 
     def first_start(self, tx: Tx, project_name: str, environment: str) -> FirstStart:
         """Create the first project and its admin key; at later starts just find the project."""
@@ -331,6 +332,15 @@ class Identity:
     def all_keys(self, tx: Tx) -> list[Key]:
         """The keys of every project, for the gateway's snapshot."""
         return self._store.keys(tx)
+
+    def console_secret(self, key_id: str) -> str:
+        """By which the console asks the gateway for who is signed in with this key: what the key may call, its limits
+        and its budgets hold, and it ends with the key."""
+        return console_secret(key_id, self._console_key)
+
+    def console_hash(self, key_id: str) -> str:
+        """The keyed hash of `console_secret`, for the gateway's snapshot."""
+        return key_hash(self.console_secret(key_id), self.pepper)
 
     def caller(self, tx: Tx, text: str, needed: Role, *, environment: str | None = None) -> Caller:
         """Who holds the key `text`.

@@ -26,6 +26,7 @@ from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
 from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
+from rondel.gateway.board import left
 from rondel.gateway.configurations import Configurations
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.mcp import api as mcp_api
@@ -109,6 +110,7 @@ from rondel.training import api as training_api
 from rondel.training import tasks as training_tasks
 from rondel.training.service import Trainings
 from rondel.web.app import pages
+from rondel.web.asking import Asking
 from rondel.web.services import ConsoleServices
 
 
@@ -389,4 +391,7 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         evaluations=services.evaluations,
         monitors=services.monitors,
         deployments=services.deployments,
+        budgets=services.budgets,
+        figures=lambda: left(ground.folder.run, ground.clock.now_ns()),
+        asking=Asking(ground.public_url),
     )

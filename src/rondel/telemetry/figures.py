@@ -36,6 +36,8 @@ GROUPS: Mapping[str, str] = {
     "release": "release_id",
     "arm": "arm",
     "model": "model",
+    "model_requested": "model_requested",
+    "connection": "JSONExtractString(attributes, 'connection')",
     "provider": "provider",
     "kind": "kind",
     "name": "name",

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from rondel.web import build, evaluate, finding, govern, loop, observe, ship, sign_in
+from rondel.web import build, evaluate, finding, gateway, govern, loop, observe, playground, ship, sign_in
 from rondel.web.console import Console, page_route
 from rondel.web.render import Renderer
 from rondel.web.services import ConsoleServices
@@ -18,6 +18,6 @@ def pages(services: ConsoleServices) -> APIRouter:
     def static(request: Request, name: str) -> Response:
         return console.renderer.respond_static(request, name)
 
-    for part in (sign_in, loop, observe, build, evaluate, ship, govern, finding):
+    for part in (sign_in, loop, observe, build, evaluate, ship, gateway, playground, govern, finding):
         part.add(router, console)
     return router

@@ -92,6 +92,7 @@ class Console:
             environments=((scope.environment, "/", True), ("Sign in with another key…", "/sign-in", False)),
             trail=trail,
             can_write=may(caller.actor.role, Right.DEVELOPER),
+            is_admin=may(caller.actor.role, Right.ADMIN),
         )
 
     def _live(self, tx: Tx, scope: Scope) -> LiveRelease | None:

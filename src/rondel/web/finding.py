@@ -34,6 +34,9 @@ KEYS = (
     ("Models", ("g", "o")),
     ("Releases", ("g", "r")),
     ("Gateway", ("g", "g")),
+    ("Keys & budgets", ("g", "k")),
+    ("Playground", ("g", "y")),
+    ("Run, stop in the playground", ("Ctrl ↵", "Esc")),
     ("Audit", ("g", "a")),
     ("These keys", ("?",)),
 )

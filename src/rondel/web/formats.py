@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from rondel.money import NANO, usd
 
@@ -109,6 +110,24 @@ def measure(value: float | None, unit: str) -> str:
         "p": lambda: f"p {value:.3g}",
     }
     return formatted[unit]() if unit in formatted else _minus(f"{value:g} {unit}".strip())
+
+
+def rate(per_s: float | None) -> str:
+    """Times a second: `0.35`, `26.4`, `1,200`."""
+    if per_s is None:
+        return DASH
+    return f"{per_s:.2f}" if 0 < per_s < 1 else f"{per_s:.1f}" if 0 < per_s < 100 else f"{per_s:,.0f}"
+
+
+def dollars(nano: int) -> str:
+    """Nano-USD as a number for a field: `0.5`, `250`."""
+    text = f"{nano / NANO:.9f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def host(url: str) -> str:
+    """The host of an address, with its port; the address itself when it has none."""
+    return urlsplit(url).netloc or url
 
 
 def plural(count: int, singular: str, several: str = "") -> str:

@@ -21,6 +21,7 @@ _PATHS = {
     "search": '<circle cx="11" cy="11" r="7"/><path d="M20 20l-4-4"/>',
     "play": '<path d="M7 5l12 7-12 7z"/>',
     "plus": '<path d="M12 5v14M5 12h14"/>',
+    "close": '<path d="M6 6l12 12M18 6L6 18"/>',
     "copy": '<path d="M9 11a2 2 0 0 1 2-2h7a2 2 0 0 1 2 2v7a2 2 0 0 1-2 2h-7a2 2 0 0 1-2-2zM5 15V5a1 1 0 0 1 1-1h9"/>',
     "moon": '<path d="M20 14A8 8 0 0 1 10 4a8 8 0 1 0 10 10z"/>',
     "down": '<path d="M8 10l4 4 4-4"/>',

@@ -35,6 +35,17 @@ def percent_of(share: float) -> str:
     return f"{100 * min(max(share, 0.0), 1.0):.2f}%"
 
 
+def bar(share: float, state: str, ticks: Sequence[int], label: str) -> Markup:
+    """How much of something is used, with a tick at each of some per cents."""
+    lines = Markup().join(
+        Markup('<line x1="{0}%" x2="{0}%" y1="0" y2="10"/>').format(tick) for tick in ticks if 0 < tick < 100
+    )
+    return Markup(
+        '<svg class="use {}" role="img" aria-label="{}"><rect class="bed" width="100%" y="2" height="6"/>'
+        '<rect width="{}" y="2" height="6"/>{}</svg>'
+    ).format(state, label, percent_of(share), lines)
+
+
 def confidence_sequence(
     points: Sequence[Looked], *, margin: float | None, safe_at: int | None, stopped_at: int | None, label: str
 ) -> Markup:

@@ -1,6 +1,6 @@
 """What the console reads. Wiring builds it once; no page reaches past it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from rondel.datasets.service import Datasets
 from rondel.errors import NotFound
 from rondel.evaluation.models import Comparison, Evaluation, Result
 from rondel.experiments.service import Runs
+from rondel.gateway.exposition import Figures
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.service import Gateways
 from rondel.governance.service import Policies
@@ -20,9 +21,11 @@ from rondel.registry.service import Registry
 from rondel.releases.lineage import Lineages
 from rondel.releases.service import Releases
 from rondel.serving.service import Deployments
+from rondel.spend.budgets.service import Budgets
 from rondel.storage.models import Scope
 from rondel.storage.ports import Rows, Tx
 from rondel.telemetry.service import Traces
+from rondel.web.asking import Asking
 
 
 class Evaluations(Protocol):
@@ -66,6 +69,11 @@ class ConsoleServices:
     evaluations: Evaluations
     monitors: Monitors
     deployments: Deployments
+    budgets: Budgets
+    figures: Callable[[], Sequence[Figures]]
+    """What the processes of this machine left for each other."""
+    asking: Asking
+    """The gateway, for the playground."""
 
 
 @dataclass

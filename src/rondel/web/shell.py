@@ -24,7 +24,14 @@ class Group(NamedTuple):
 NAVIGATION = (
     Group("", (Item("loop", "Loop", "/"),)),
     Group("Observe", (Item("trace", "Traces", "/traces"), Item("monitor", "Monitors", "/monitors"))),
-    Group("Build", (Item("dataset", "Datasets", "/datasets"), Item("prompt", "Prompts", "/prompts"))),
+    Group(
+        "Build",
+        (
+            Item("dataset", "Datasets", "/datasets"),
+            Item("prompt", "Prompts", "/prompts"),
+            Item("play", "Playground", "/playground"),
+        ),
+    ),
     Group("Evaluate", (Item("experiment", "Experiments", "/experiments"),)),
     Group(
         "Ship",
@@ -32,6 +39,7 @@ NAVIGATION = (
             Item("model", "Models", "/models"),
             Item("release", "Releases", "/releases"),
             Item("route", "Gateway", "/gateway"),
+            Item("key", "Keys & budgets", "/gateway/keys"),
         ),
     ),
     Group("Govern", (Item("audit", "Audit", "/audit"),)),
@@ -55,7 +63,8 @@ class LiveRelease(NamedTuple):
 class Shell:
     """Around one page. `current` is the page in the rail; `title` names this view of it.
 
-    `can_write` is false for who may only look: no page then shows a button that would refuse.
+    `can_write` is false for who may only look, `is_admin` for who may not change keys, budgets and connections: no page
+    then shows a button that would refuse.
     """
 
     title: str
@@ -68,6 +77,7 @@ class Shell:
     environments: tuple[tuple[str, str, bool], ...] = ()
     trail: tuple[tuple[str, str], ...] = ()
     can_write: bool = True
+    is_admin: bool = True
 
     @property
     def group(self) -> str:

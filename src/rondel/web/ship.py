@@ -1,4 +1,4 @@
-"""Releases, Models and Gateway."""
+"""Releases and Models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from rondel.gateway.pages import gateway_page
 from rondel.identity.models import Caller
 from rondel.registry.models import ModelVersion
 from rondel.registry.pages import model_page
@@ -37,10 +36,9 @@ class ModelList:
 
 
 def add(router: APIRouter, console: Console) -> None:
-    """`/releases`, `/models` and `/gateway`."""
+    """`/releases` and `/models`."""
     _add_releases(router, console)
     _add_models(router, console)
-    _add_gateway(router, console)
 
 
 def _add_releases(router: APIRouter, console: Console) -> None:
@@ -135,24 +133,3 @@ def _add_models(router: APIRouter, console: Console) -> None:
             title=lineage.version.ref,
             trail=(("Models", "/models"),),
         )
-
-
-def _add_gateway(router: APIRouter, console: Console) -> None:
-    services, signed_in = console.services, Depends(console.caller)
-
-    @router.get("/gateway")
-    def gateway(request: Request, caller: Annotated[Caller, signed_in]) -> Response:
-        scope = caller.scope
-        with services.rows.reading() as tx:
-            view = gateway_page(
-                scope,
-                services.keeper.snapshot(),
-                services.gateways.routes(tx, scope),
-                services.identity.keys(tx, scope),
-                services.gateways.policies(tx, scope),
-                services.gateways.connections(tx, scope),
-                services.deployments.list(tx, scope),
-                names={release.id: release.name for release in services.releases.list(tx, scope)},
-                now=services.clock.now(),
-            )
-        return console.show(request, caller, "gateway/gateway.html", view, current="Gateway")

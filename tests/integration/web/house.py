@@ -36,8 +36,10 @@ from rondel.experiments.models import RunKind, Surroundings
 from rondel.experiments.ports import FixedSurveyor
 from rondel.experiments.service import Runs
 from rondel.experiments.store import RunStore
+from rondel.gateway import api as gateway_api
+from rondel.gateway.configurations import Configurations
+from rondel.gateway.exposition import Figures
 from rondel.gateway.keeping import SnapshotKeeper
-from rondel.gateway.models import PlainTarget, RouteSettings
 from rondel.gateway.secrets.keys import Keys
 from rondel.gateway.secrets.service import Secrets
 from rondel.gateway.secrets.store import SecretStore
@@ -45,6 +47,7 @@ from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
 from rondel.governance.service import Policies
 from rondel.governance.store import GovernanceStore
+from rondel.identity import api as identity_api
 from rondel.identity.api import Access
 from rondel.identity.models import Actor, ActorKind, Role
 from rondel.identity.service import Identity
@@ -82,6 +85,7 @@ from rondel.releases.store import ReleaseStore
 from rondel.server.app import build
 from rondel.serving.service import Deployments
 from rondel.serving.store import ServingStore
+from rondel.spend.budgets import api as budgets_api
 from rondel.spend.budgets.service import Budgets
 from rondel.spend.budgets.store import BudgetStore
 from rondel.spend.ports import OwnPrices
@@ -94,8 +98,10 @@ from rondel.telemetry.language import parse_filter
 from rondel.telemetry.models import Cost, Entry, Score, Span, SpanKind, SpanMessage, Status, Tokens
 from rondel.testing.columns import traces_over
 from rondel.web.app import pages
+from rondel.web.asking import Asking
 from rondel.web.services import ConsoleServices, KeptEvaluations
 from tests.integration.web import samples
+from tests.integration.web.gateways import furnish_gateway, workers
 
 
 class Letters:
@@ -128,10 +134,18 @@ class House:
     bob: Actor
     secret: str
     blobs: DiskBlobs
+    figures: list[Figures]
+    """What the gateway's workers have left."""
 
 
-def open_house(columns: Columns, rows: Database, folder: Path, project: str = "Meridian support") -> House:
-    """An empty installation with one project and its administrator's key."""
+def open_house(
+    columns: Columns,
+    rows: Database,
+    folder: Path,
+    project: str = "Meridian support",
+    gateway: str = "http://127.0.0.1:9",
+) -> House:
+    """An empty installation with one project and its administrator's key; `gateway` is asked by the playground."""
     clock = SystemClock()
     ids, audit = Ids(clock), Audit(store=AuditStore(), signer=Signer(b"a secret for tests"))
     identity = Identity(store=IdentityStore(), audit=audit, ids=ids, clock=clock, secret=b"s" * 32)
@@ -148,6 +162,8 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
     )
     registry = Registry(store=RegistryStore(), audit=audit, ids=ids, blobs=blobs, catalogue=Catalogue(blobs=blobs))
     deployments = Deployments(store=ServingStore(), audit=audit, ids=ids, registry=registry)
+    budgets = Budgets(store=BudgetStore(), identity=identity, audit=audit, ids=ids)
+    figures: list[Figures] = []
     gateways = Gateways(
         store=GatewayStore(),
         audit=audit,
@@ -156,7 +172,7 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
         releases=releases,
         deployments=deployments,
         prices=OwnPrices({}),
-        budgets=Budgets(store=BudgetStore(), identity=identity, audit=audit, ids=ids),
+        budgets=budgets,
         secrets=Secrets(
             store=SecretStore(),
             connections=GatewayStore(),
@@ -198,6 +214,9 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
             ids=ids,
         ),
         deployments=deployments,
+        budgets=budgets,
+        figures=lambda: figures,
+        asking=Asking(gateway),
     )
     with rows.transaction() as tx:
         made = identity.create_project(tx, f"{project} {ids.new('x')[-6:]}")
@@ -210,18 +229,22 @@ def open_house(columns: Columns, rows: Database, folder: Path, project: str = "M
         store=EvaluationStore(), audit=audit, ids=ids, clock=clock, rows=rows, datasets=datasets, prompts=prompts
     )
     measurements = Measurements(releases=releases, evaluations=measured, datasets=datasets, policies=policies)
-    return House(services, _app(services, measurements), scope, ada, bob, secret, blobs)
+    return House(services, _app(services, measurements), scope, ada, bob, secret, blobs, figures)
 
 
 def _app(services: ConsoleServices, measurements: Measurements) -> FastAPI:
     """The pages with the public API that their buttons post to."""
     access, rows = Access(services.identity, services.rows), services.rows
+    configurations = Configurations(gateways=services.gateways, identity=services.identity, audit=services.audit)
     api = [
         releases_api.routes(services.releases, services.policies, services.lineages, measurements, rows, access),
         monitoring_api.routes(services.monitors, rows, access),
         telemetry_api.routes(services.traces, access, services.clock),
         datasets_api.routes(services.datasets, rows, access),
         prompts_api.routes(services.prompts, rows, access),
+        identity_api.routes(services.identity, rows, access),
+        budgets_api.routes(services.budgets, rows, access),
+        gateway_api.routes(services.gateways, configurations, services.keeper, rows, access),
     ]
     return build([pages(services), *api], version="0")
 
@@ -247,6 +270,7 @@ def furnish(house: House, *, text: str = "", requests: int = 120) -> None:
         services.releases.check(tx, scope, "support.answer")
         services.monitors.check(tx, scope, "slow")
     services.keeper.refresh()
+    house.figures[:] = workers(scope, services.clock.now_ns(), version=services.keeper.version)
 
 
 def _build(house: House, tx: Tx, text: str) -> None:
@@ -290,10 +314,7 @@ def _build(house: House, tx: Tx, text: str) -> None:
             metrics={"accuracy": 0.54},
         ),
     )
-    services.gateways.connect(tx, scope, ada, "main", provider="openai", secret="env:MY_API_KEY")
-    services.gateways.save_route(
-        tx, scope, ada, "plain", RouteSettings(target=PlainTarget(connection="main", model="gpt"))
-    )
+    furnish_gateway(tx, scope, ada, services.gateways, services.identity, services.budgets, text)
 
 
 def _approved(house: House, tx: Tx, name: str, text: str) -> Release:
@@ -409,6 +430,8 @@ def _request(
         name="chat qwen3-8b-support",
         kind=SpanKind.LLM,
         model="qwen3-8b-support",
+        model_requested="gpt-5-mini" if index % 3 else "claude-haiku-4.5",
+        attributes={"connection": "main" if index % 3 else "claude"},
         tokens=Tokens(input_uncached=420, output_text=44),
         cost=Cost(computed_nano=120_000),
         messages_in=(SpanMessage("user", said),),

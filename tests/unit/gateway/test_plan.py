@@ -8,7 +8,7 @@ import pytest
 from rondel.errors import Forbidden, NotFound, Unauthorized
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.models import Arm, Connection, ReleaseCall, Route, Snapshot, Target, VirtualKey
-from rondel.identity.rules import key_hash
+from rondel.identity.rules import console_key, console_secret, key_hash
 from tests.unit.gateway.metered import alone
 
 PROJECT, ENVIRONMENT = "prj_1", "production"
@@ -95,3 +95,24 @@ def test_a_rotated_secret_opens_until_its_time_is_over() -> None:
 def test_a_key_for_some_routes_hears_of_those_only() -> None:
     with pytest.raises(NotFound, match="Known: support"):
         _plan().find(_key("support"), "local/smolm2")
+
+
+def test_the_console_asks_in_the_name_of_a_key_and_no_longer_than_it_is_valid() -> None:
+    secret = console_secret("key_1", console_key(b"secret of the installation"))
+    console_hash = key_hash(secret, bytes(32))
+    key = msgspec.structs.replace(_key("support"), console_hash=console_hash, expires_at_ns=10)
+    assert _plan(key).key(secret, 9) == key
+    with pytest.raises(Unauthorized):
+        _plan(key).key(secret, 10)
+    with pytest.raises(Unauthorized):
+        _plan(key).key(console_secret("key_2", console_key(b"secret of the installation")), 9)
+    with pytest.raises(Unauthorized):
+        _plan(key).key(console_secret("key_1", console_key(b"another")), 9)
+    with pytest.raises(Unauthorized):
+        _plan(_key()).key(secret, 9)
+
+
+def test_a_connection_that_cannot_be_used_is_told_by_its_id() -> None:
+    plan = _plan()
+    assert [connection for connection, _ in plan.unusable] == ["openai", "local/smollm2"]
+    assert all("nowhere" in reason for _, reason in plan.unusable)

@@ -55,8 +55,11 @@ class Plan:
         self.snapshot = snapshot
         self.version = snapshot.version
         self.problems: list[str] = []
+        self.unusable: list[tuple[str, str]] = []
+        """Connections that lead nowhere, by id, and why."""
         self.pepper = bytes.fromhex(snapshot.hash_key)
-        self._keys = {key.hash: key for key in snapshot.keys}
+        self._keys = {key.console_hash: key for key in snapshot.keys if key.console_hash}
+        self._keys |= {key.hash: key for key in snapshot.keys}
         self._rotated = {key.old_hash: _until_old(key) for key in snapshot.keys if key.old_hash}
         self._routes = {(route.project_id, route.environment, route.name): route for route in snapshot.routes}
         self._releases = {release.id: release for release in snapshot.releases}
@@ -218,6 +221,7 @@ class Plan:
                     endpoints[connection.id] = _endpoint(connection, secret, clock)
             except RondelError as error:
                 self.problems.append(f"Connection {connection.name!r}: {error.message}")
+                self.unusable.append((connection.id, error.message))
         for connection_id, endpoint in before.endpoints().items() if before else ():
             if endpoints.get(connection_id) is not endpoint:
                 endpoint.close()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from rondel.clock import Clock
 from rondel.gateway.board import EVERY_S, Board
 from rondel.gateway.dataplane.breaking import RetryBudget
@@ -111,7 +113,8 @@ class Worker:
             records_lost=self.spool.lost,
         )
         endpoints = plan.endpoints().values() if plan else ()
-        return figures_of(self.board, self.metrics, state, endpoints, at_ns=self.now_ns(), now=self.now())
+        figures = figures_of(self.board, self.metrics, state, endpoints, at_ns=self.now_ns(), now=self.now())
+        return msgspec.structs.replace(figures, unusable=tuple(plan.unusable)) if plan and plan.unusable else figures
 
     def health(self) -> dict[str, object]:
         """How it stands, for people and dashboards; no probe goes by it, for what is told here no restart heals."""

@@ -56,12 +56,12 @@ export function isForDialog(event) {
 /** Send a write to the public API; the page is asked for again when it went well. @param {string} path @param {unknown} body @param {string} method */
 export async function send(path, body, method = "POST") {
   const answer = await fetch(path, { method, headers: { "Content-Type": "application/json", Accept: "application/json" }, body: JSON.stringify(body) });
-  if (answer.ok) return { ok: true, said: "", body: await answer.json().catch(() => null) };
+  if (answer.ok) return { ok: true, said: "", param: "", body: await answer.json().catch(() => null) };
   const told = await answer.json().catch(() => null);
   const error = told?.error ?? told ?? {};
   const said = [error.message ?? (typeof told?.detail === "string" ? told.detail : `The server answered ${answer.status}.`), error.hint].filter(Boolean).join(" ");
   const id = answer.headers.get("x-request-id");
-  return { ok: false, said: id ? `${said} (request ${id})` : said, body: null };
+  return { ok: false, said: id ? `${said} (request ${id})` : said, param: String(error.param ?? ""), body: null };
 }
 
 /** What keys do on this page; each module adds its own. @type {Record<string, () => void>} */

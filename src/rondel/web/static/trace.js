@@ -75,7 +75,7 @@ function watchChunks() {
   }
 }
 
-export function startTrace() {
+function start() {
   if (!$(".wfb")) return;
   document.addEventListener("click", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
@@ -107,3 +107,5 @@ async function neighbour(which) {
   if (answer.redirected) location.href = answer.url;
   else say(`There is no ${which} trace.`);
 }
+
+start();

@@ -1,0 +1,134 @@
+"""How the gateway is doing: what its workers leave on the board, beside what is stored of the calls. All pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rondel.gateway.exposition import Figures, Number
+from rondel.storage.models import Scope
+
+RESTING = "rondel_gateway_target_resting"
+CACHE = "rondel_gateway_cache"
+WORKER = "gateway-"
+OUTCOMES = {"hit": "hits", "near": "near hits", "joined": "joined", "miss": "misses"}
+"""How a look-up in the cache ended, as `Metrics.cached` tells it, and its word; the first three are no new call."""
+
+
+class Calls(NamedTuple):
+    """Calls of a while as they are stored; shares in [0, 1], times in ms, None where there is none to tell.
+
+    `first` is the time to the first token, or to the first byte of an answer that was not streamed.
+    """
+
+    calls: int = 0
+    error_share: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    first_p50_ms: float | None = None
+    first_p95_ms: float | None = None
+    per_s: float = 0.0
+
+
+NONE = Calls()
+MEASURES = ("count", "error_rate", "p50_ms", "p95_ms", "ttft_p50_ms", "ttft_p95_ms")
+"""What `calls_of` reads."""
+
+
+def calls_of(figures: Mapping[str, float | None], per_s: float) -> Calls:
+    """From the measures of stored calls."""
+    return Calls(
+        calls=int(figures.get("count") or 0),
+        error_share=figures.get("error_rate"),
+        p50_ms=figures.get("p50_ms"),
+        p95_ms=figures.get("p95_ms"),
+        first_p50_ms=figures.get("ttft_p50_ms"),
+        first_p95_ms=figures.get("ttft_p95_ms"),
+        per_s=per_s,
+    )
+
+
+class CacheFigures(NamedTuple):
+    """Look-ups in the cache since the workers started: how many by outcome, and the share that needed no new call."""
+
+    outcomes: tuple[tuple[str, int], ...]
+    others: tuple[tuple[str, float], ...]
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the workers of this machine say of themselves now."""
+
+    workers: tuple[str, ...]
+    requests_open: int
+    snapshots: tuple[int, ...]
+    is_draining: bool
+    resting: Mapping[tuple[str, str], int]
+    """Workers that do not ask a (connection's name, model) after failures."""
+    asked: Mapping[tuple[str, str], int]
+    """Workers that know a (connection's name, model)."""
+    unusable: Mapping[str, str]
+    """Connections, by id, that a worker cannot use, and why."""
+    cache: CacheFigures | None
+
+
+def read_board(scope: Scope, figures: Sequence[Figures]) -> Board:
+    """What concerns one project and environment in the figures of all processes."""
+    workers = [one for one in figures if one.process.startswith(WORKER)]
+    numbers = [number for worker in workers for number in worker.numbers]
+    resting: dict[tuple[str, str], int] = {}
+    asked: dict[tuple[str, str], int] = {}
+    for number in numbers:
+        labels = dict(number.labels)
+        if number.family != RESTING or (labels.get("project"), labels.get("environment")) != tuple(_pair(scope)):
+            continue
+        target = (labels.get("connection", ""), labels.get("gen_ai_request_model", ""))
+        asked[target] = asked.get(target, 0) + 1
+        resting[target] = resting.get(target, 0) + int(number.value > 0)
+    return Board(
+        workers=tuple(worker.process for worker in workers),
+        requests_open=int(_sum(numbers, "rondel_gateway_requests_open")),
+        snapshots=tuple(sorted({int(n.value) for n in numbers if n.family == "rondel_gateway_snapshot_version"})),
+        is_draining=_sum(numbers, "rondel_gateway_draining") > 0,
+        resting=resting,
+        asked=asked,
+        unusable=dict(pair for worker in workers for pair in worker.unusable),
+        cache=_cache(numbers),
+    )
+
+
+def _cache(numbers: Iterable[Number]) -> CacheFigures | None:
+    """None while no worker has looked into a cache."""
+    outcomes: dict[str, float] = {}
+    others: dict[str, float] = {}
+    for number in numbers:
+        if not number.family.startswith(CACHE):
+            continue
+        outcome = dict(number.labels).get("outcome", "")
+        if outcome:
+            outcomes[outcome] = outcomes.get(outcome, 0) + number.value
+        else:
+            others[number.family] = others.get(number.family, 0) + number.value
+    if not outcomes and not others:
+        return None
+    total = sum(outcomes.values())
+    spared = total - outcomes.get("miss", 0)
+    told = sorted(outcomes.items(), key=lambda item: [*OUTCOMES, item[0]].index(item[0]))
+    return CacheFigures(
+        outcomes=tuple((OUTCOMES.get(name, name), int(count)) for name, count in told),
+        others=tuple((_plain(name), value) for name, value in sorted(others.items())),
+        share=spared / total if total else None,
+    )
+
+
+def _plain(family: str) -> str:
+    """`rondel_gateway_cache_entries` as people read it: `entries`."""
+    return family.removeprefix(CACHE).removesuffix("_total").strip("_").replace("_", " ") or "look-ups"
+
+
+def _sum(numbers: Iterable[Number], family: str) -> float:
+    return sum(number.value for number in numbers if number.family == family)
+
+
+def _pair(scope: Scope) -> tuple[str, str]:
+    return scope.project_id, scope.environment

@@ -1,0 +1,189 @@
+"""Gateway, and Keys & budgets: the pages and the dialogs that their buttons open. What they write goes to the public
+API."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from rondel.errors import RondelError
+from rondel.gateway.checking import default_url
+from rondel.gateway.compiling import LOCAL
+from rondel.gateway.health import MEASURES, NONE, Calls, calls_of, read_board
+from rondel.gateway.key_pages import Known, keys_page
+from rondel.gateway.models import RouteSettings, SavedConnection
+from rondel.gateway.pages import ConnectionForm, GatewayPage, RouteForm, Told, gateway_page
+from rondel.identity.models import Caller, Role
+from rondel.identity.rules import INCLUDES, may
+from rondel.spend.budgets.models import Window
+from rondel.storage.models import Scope
+from rondel.telemetry.models import AggregateRow, TraceFilter
+from rondel.web.console import Console
+from rondel.web.formats import pretty
+
+SEEN = timedelta(hours=1)
+NOW = timedelta(minutes=1)
+"""How long back requests a second are counted."""
+
+
+def add(router: APIRouter, console: Console) -> None:
+    """`/gateway` and `/gateway/keys`, and their dialogs."""
+    _add_pages(router, console)
+    _add_route_dialogs(router, console)
+    _add_key_dialogs(router, console)
+
+
+def read_gateway(console: Console, scope: Scope) -> GatewayPage:
+    """The page as it is now."""
+    services = console.services
+    with services.rows.reading() as tx:
+        connections = services.gateways.connections(tx, scope)
+        told = Told(
+            snapshot=services.keeper.snapshot(),
+            routes=services.gateways.routes(tx, scope),
+            connections=connections,
+            deployments=services.deployments.list(tx, scope),
+            names={release.id: release.name for release in services.releases.list(tx, scope)},
+            addresses={one.name: _address(one) for one in connections},
+        )
+    return gateway_page(scope, told, read_board(scope, services.figures()), read_calls(console, scope))
+
+
+def _address(connection: SavedConnection) -> str:
+    try:
+        return default_url(connection.provider, connection.base_url, connection.options)
+    except RondelError:  # its provider is not installed any more: the workers say so too
+        return connection.base_url
+
+
+def read_calls(console: Console, scope: Scope) -> dict[tuple[str, str], Calls]:
+    """Calls of the last hour by connection and model, by connection, and of all of them."""
+    traces, now = console.services.traces, console.services.clock.now()
+    hour, minute = TraceFilter(since=now - SEEN), TraceFilter(since=now - NOW)
+    found: dict[tuple[str, str], Calls] = {}
+    groups = ("connection", "model_requested")
+    per_s: dict[tuple[str, str], float] = {}
+    for row in traces.aggregate(scope, minute, group_by=groups, measures=("count",)):
+        connection, model = _target(row)
+        for target in {(connection, model), (connection, ""), ("", "")}:
+            per_s[target] = per_s.get(target, 0.0) + (row.measures["count"] or 0) / NOW.total_seconds()
+    for among in (groups, groups[:1], ()):
+        for row in traces.aggregate(scope, hour, group_by=among, measures=MEASURES):
+            if row.measures["count"]:
+                found[_target(row)] = calls_of(row.measures, per_s.get(_target(row), 0.0))
+    found.setdefault(("", ""), NONE)
+    return found
+
+
+def _target(row: AggregateRow) -> tuple[str, str]:
+    groups: Mapping[str, str] = row.group
+    return groups.get("connection", ""), groups.get("model_requested", "")
+
+
+def _add_pages(router: APIRouter, console: Console) -> None:
+    services, signed_in = console.services, Depends(console.caller)
+
+    @router.get("/gateway")
+    def gateway(request: Request, caller: Annotated[Caller, signed_in]) -> Response:
+        view = read_gateway(console, caller.scope)
+        return console.show(request, caller, "gateway/gateway.html", view, current="Gateway")
+
+    @router.get("/gateway/keys")
+    def keys(request: Request, caller: Annotated[Caller, signed_in]) -> Response:
+        scope = caller.scope
+        with services.rows.reading() as tx:
+            policies = services.gateways.all_policies(tx, scope)
+            name = services.gateways.owner_names(tx, scope)
+            known = Known(
+                keys=services.identity.keys(tx, scope),
+                teams=services.identity.teams(tx, scope),
+                people={person.id: person.name for person in services.identity.people(tx, scope)},
+                policies=policies,
+                budgets=services.budgets.list(tx, scope),
+                names={owner: name(owner) for owner in policies},
+            )
+        view = keys_page(scope, known, now=services.clock.now())
+        return console.show(request, caller, "gateway/keys.html", view, current="Keys & budgets")
+
+
+def _add_route_dialogs(router: APIRouter, console: Console) -> None:
+    services, signed_in = console.services, Depends(console.caller)
+
+    @router.get("/gateway/route")
+    def route(request: Request, caller: Annotated[Caller, signed_in], name: str = "") -> Response:
+        scope = caller.scope
+        with services.rows.reading() as tx:
+            view = services.gateways.route(tx, scope, name) if name else None
+            settings = view.settings if view else RouteSettings()
+            form = RouteForm(
+                name=name,
+                base=msgspec.json.encode(settings).decode(),
+                view=view,
+                connections=(*(one.name for one in services.gateways.connections(tx, scope)), LOCAL),
+                releases=tuple(release.name for release in services.releases.list(tx, scope)),
+                guardrails=pretty(msgspec.to_builtins(settings.guardrails)) if settings.guardrails else "",
+            )
+        return console.fragment(request, "gateway/route.html", form=form, settings=settings)
+
+    @router.get("/gateway/connection")
+    def connection(request: Request, caller: Annotated[Caller, signed_in], name: str = "") -> Response:
+        with services.rows.reading() as tx:
+            found = services.gateways.connection(tx, caller.scope, name) if name else None
+        form = ConnectionForm(found, tuple(services.gateways.providers()))
+        return console.fragment(request, "gateway/connection.html", form=form)
+
+
+def _add_key_dialogs(router: APIRouter, console: Console) -> None:
+    services, signed_in = console.services, Depends(console.caller)
+
+    @router.get("/gateway/keys/new")
+    def new(request: Request, caller: Annotated[Caller, signed_in]) -> Response:
+        with services.rows.reading() as tx:
+            teams = [team.name for team in services.identity.teams(tx, caller.scope)]
+            people = [person.name for person in services.identity.people(tx, caller.scope)]
+        roles = [role.value for role in reversed(Role) if may(caller.actor.role, role) and role in INCLUDES]
+        return console.fragment(request, "gateway/key.html", teams=teams, people=people, roles=roles)
+
+    @router.get("/gateway/keys/change")
+    def change(request: Request, caller: Annotated[Caller, signed_in], key: str, what: str = "limits") -> Response:
+        scope = caller.scope
+        with services.rows.reading() as tx:
+            found = services.identity.key(tx, scope, key)
+            policy = services.gateways.policy(tx, scope, f"key:{found.id}") if what == "limits" else None
+            teams = services.identity.teams(tx, scope)
+        template = "gateway/rotate.html" if what == "rotate" else "gateway/limits.html"
+        owner = f"key:{found.id}"
+        return console.fragment(request, template, key=found, owner=owner, policy=policy, teams=teams)
+
+    @router.get("/gateway/keys/limits")
+    def limits(request: Request, caller: Annotated[Caller, signed_in], owner: str = "") -> Response:
+        with services.rows.reading() as tx:
+            policy = services.gateways.policy(tx, caller.scope, owner) if owner else None
+            teams = services.identity.teams(tx, caller.scope)
+        return console.fragment(request, "gateway/limits.html", key=None, owner=owner, policy=policy, teams=teams)
+
+    @router.get("/gateway/keys/budget")
+    def budget(
+        request: Request, caller: Annotated[Caller, signed_in], owner: str = "", window: str = "month"
+    ) -> Response:
+        with services.rows.reading() as tx:
+            standings = services.budgets.list(tx, caller.scope)
+            keys = [key.name for key in services.identity.keys(tx, caller.scope) if key.revoked_at is None]
+            teams = [team.name for team in services.identity.teams(tx, caller.scope)]
+        found = next((one for one in standings if (one.name, one.budget.window.value) == (owner, window)), None)
+        owners = ["project", "user:*", *(f"team:{team}" for team in teams), *(f"key:{key}" for key in keys)]
+        return console.fragment(
+            request,
+            "gateway/budget.html",
+            standing=found,
+            owner=owner,
+            owners=owners,
+            windows=[one.value for one in Window],
+        )
+
+    @router.get("/gateway/keys/team")
+    def team(request: Request, caller: Annotated[Caller, signed_in]) -> Response:  # noqa: ARG001  its presence is the access check
+        return console.fragment(request, "gateway/team.html")

@@ -1,0 +1,350 @@
+"""Gateway, Keys & budgets and Playground in a real browser: written to through the public API, streamed as it comes."""
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from fastapi import FastAPI
+from playwright.sync_api import Locator, Page, expect
+
+from rondel.identity.models import Role, system
+from rondel.storage.ports import Columns
+from rondel.testing.rows import file_rows
+from tests.e2e.browser import Watched, chromium, served
+from tests.e2e.desk import RULES, Desk
+from tests.integration.web.gateways import fake_gateway
+from tests.integration.web.house import furnish, open_house
+
+SIDES = ("light", "dark")
+PLAY = "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@1&prompt=&text=&text=Be+brief.&input=hello"
+
+
+@dataclass
+class Bench:
+    """A desk, and the gateway that the playground asks."""
+
+    desk: Desk
+    gateway: FastAPI
+
+
+@pytest.fixture(scope="module")
+def bench(columns: Columns, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bench]:
+    folder, gateway = tmp_path_factory.mktemp("gateway"), fake_gateway()
+    with served(gateway) as address:
+        house = open_house(columns, file_rows(folder), folder, gateway=address)
+        furnish(house, requests=30)
+        with chromium() as browser, served(house.app) as url:
+            yield Bench(Desk(browser, house, url), gateway)
+
+
+@pytest.fixture
+def page(bench: Bench) -> Generator[Page]:
+    """A page that complained of nothing but refusals when the test is over."""
+    context = bench.desk.open()
+    page = context.new_page()
+    watched = Watched(page)
+    yield page
+    assert [said for said in watched.complaints if "Failed to load resource" not in said] == []
+    context.close()
+
+
+def go(page: Page, path: str) -> None:
+    page.goto(path)
+    page.locator("html[data-ready]").wait_for()
+
+
+def dialog(page: Page, button: str) -> Locator:
+    page.get_by_role("button", name=button, exact=True).click()
+    found = page.locator("dialog[open]")
+    expect(found).to_be_visible()
+    return found
+
+
+def box(form: Locator, label: str) -> Locator:
+    """The field whose label begins so."""
+    return form.locator("label", has_text=re.compile(rf"^\s*{label}")).locator("input, textarea, select")
+
+
+@pytest.mark.parametrize("theme", SIDES)
+def test_dialogs_are_accessible(bench: Bench, theme: str) -> None:
+    context = bench.desk.open(theme)
+    page = context.new_page()
+    for path, button in (
+        ("/gateway", "Change route plain"),
+        ("/gateway", "Connection"),
+        ("/gateway/keys", "Key"),
+        ("/gateway/keys", "Rotate batch"),
+        ("/gateway/keys", "Limits of batch"),
+        ("/gateway/keys", "Change the budget of project"),
+    ):
+        go(page, path)
+        dialog(page, button)
+        assert [one["id"] for one in Axe().run(page, options=RULES).response["violations"]] == [], button
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/gateway", "/gateway/keys", PLAY])
+@pytest.mark.parametrize("width", [390, 1100])
+def test_nothing_scrolls_sideways_but_tables_inside_their_frames(page: Page, path: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_first_load_of_the_playground_is_small(bench: Bench) -> None:
+    session = bench.desk.open()
+    context = bench.desk.browser.new_context(base_url=bench.desk.url, storage_state=session.storage_state())
+    session.close()
+    page = context.new_page()
+    watched = Watched(page)
+    page.goto(PLAY, wait_until="networkidle")
+    sizes = {kind: sum(size for _, one, size in watched.sizes if one == kind) for kind in ("script", "stylesheet")}
+    assert len(watched.sizes) <= 10, watched.sizes
+    assert 10 * 1024 < sizes["script"] <= 60 * 1024, sizes
+    assert sizes["stylesheet"] <= 12 * 1024, sizes
+    context.close()
+
+
+def test_a_route_is_made_changed_and_removed_and_what_its_form_does_not_show_stays(bench: Bench, page: Page) -> None:
+    go(page, "/gateway")
+    form = dialog(page, "Route")
+    box(form, "Name").fill("fresh")
+    box(form, "Connection").fill("main")
+    box(form, "Model").fill("gpt-5-mini")
+    form.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Change route fresh")).to_be_visible()
+
+    go(page, "/gateway")
+    form = dialog(page, "Change route plain")
+    box(form, "Attempts").fill("5")
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator("tr.sub", has_text="plain")).to_contain_text("5 attempts")
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        settings = house.services.gateways.route(tx, house.scope, "plain").settings
+    assert settings.attempts == 5
+    assert settings.spares[0].parameters == {"temperature": 0.2}
+
+    go(page, "/gateway")
+    asked = dialog(page, "Remove route fresh")
+    asked.locator(".btn.pri").click()
+    expect(page.get_by_role("button", name="Change route fresh")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "said"),
+    [
+        ("Name", "no name", "cannot name a connection"),
+        ("Provider", "opnai", "Did you mean 'openai'?"),
+        ("Base URL", "ftp://elsewhere", "elsewhere"),
+        ("Headers", "{", "no JSON"),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_field(page: Page, label: str, value: str, said: str) -> None:
+    go(page, "/gateway")
+    form = dialog(page, "Connection")
+    box(form, "Name").fill("third")
+    box(form, "Provider").fill("openai_compatible")
+    form.locator("summary").click()
+    box(form, "Base URL").fill("http://127.0.0.1:1/v1")
+    field = box(form, label)
+    field.fill(value)
+    form.get_by_role("button", name="Save").click()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field.locator("xpath=following-sibling::*[contains(@class, 'said')]")).to_contain_text(said)
+    expect(field).to_be_focused()
+
+
+def test_a_keys_secret_is_shown_once_and_the_key_can_be_limited_rotated_and_revoked(bench: Bench, page: Page) -> None:
+    go(page, "/gateway/keys")
+    form = dialog(page, "Key")
+    box(form, "Name").fill("mobile")
+    box(form, "Team").select_option("checkout")
+    form.get_by_role("button", name="Create key").click()
+    shown = form.locator("code")
+    expect(shown).to_contain_text("sk-rondel-")
+    secret = shown.inner_text()
+    form.get_by_role("button", name="Done").click()
+    row = page.locator("tr", has=page.get_by_text("mobile", exact=True))
+    expect(row).to_contain_text("caller, checkout")
+    assert secret not in page.content()
+
+    go(page, "/gateway/keys")
+    form = dialog(page, "Limits of mobile")
+    box(form, "Requests a minute").fill("30")
+    box(form, "Models").fill("main/gpt-5*")
+    form.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("30 requests/min")
+    expect(row).to_contain_text("main/gpt-5*")
+
+    go(page, "/gateway/keys")
+    form = dialog(page, "Rotate mobile")
+    form.get_by_role("button", name="Make a new secret").click()
+    expect(shown).to_contain_text("sk-rondel-")
+    assert shown.inner_text() != secret
+    form.get_by_role("button", name="Done").click()
+    expect(row).to_contain_text("old to")
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        house.services.identity.caller(tx, secret, Role.CALLER)
+
+    go(page, "/gateway/keys")
+    asked = dialog(page, "Revoke mobile")
+    asked.locator(".btn.pri").click()
+    expect(page.get_by_role("button", name="Revoke mobile")).to_have_count(0)
+
+
+def test_a_budget_is_set_in_dollars_changed_and_removed(bench: Bench, page: Page) -> None:
+    go(page, "/gateway/keys")
+    form = dialog(page, "Budget")
+    box(form, "Whose").fill("user:u_5")
+    box(form, "Dollars").fill("0.35")
+    box(form, "Window").select_option("day")
+    box(form, "Alerts").fill("10 90")
+    form.get_by_role("button", name="Save").click()
+    row = page.locator("tr", has=page.get_by_text("user:u_5", exact=True))
+    expect(row).to_contain_text("$0.35")
+
+    go(page, "/gateway/keys")
+    form = dialog(page, "Change the budget of user:u_5")
+    expect(box(form, "Dollars")).to_have_value("0.35")
+    box(form, "Dollars").fill("2")
+    box(form, "Refuse").uncheck()
+    form.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("$2.00")
+    expect(row).to_contain_text("soft")
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        found = next(one for one in house.services.budgets.list(tx, house.scope) if one.name == "user:u_5")
+    assert (found.budget.amount_nano, found.budget.is_hard, found.budget.alerts) == (2 * 10**9, False, (10, 90))
+
+    go(page, "/gateway/keys")
+    asked = dialog(page, "Remove the budget of user:u_5")
+    asked.locator(".btn.pri").click()
+    expect(row).to_have_count(0)
+
+
+def test_who_may_only_look_sees_no_button_that_writes_and_cannot_ask(bench: Bench) -> None:
+    house = bench.desk.house
+    with house.services.rows.transaction() as tx:
+        actor = system(house.scope.project_id)
+        secret = house.services.identity.issue_key(tx, house.scope, actor, name="looks", role=Role.VIEWER).secret
+    context = bench.desk.browser.new_context(base_url=bench.desk.url)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("input[name=key]", secret)
+    page.click("button[type=submit]")
+    for path in ("/gateway", "/gateway/keys"):
+        page.goto(path)
+        assert page.locator("main :is([data-post], [data-dialog], form[data-api])").count() == 0, path
+    page.goto(PLAY)
+    expect(page.get_by_role("button", name="Run")).to_be_disabled()
+    asked = page.request.post("/playground/ask", data={"model": "plain"}, headers={"origin": bench.desk.url})
+    assert asked.status == 403
+    context.close()
+
+
+def test_a_developer_changes_routes_but_neither_keys_nor_connections(bench: Bench) -> None:
+    house = bench.desk.house
+    with house.services.rows.transaction() as tx:
+        actor = system(house.scope.project_id)
+        secret = house.services.identity.issue_key(tx, house.scope, actor, name="builds", role=Role.DEVELOPER).secret
+    context = bench.desk.browser.new_context(base_url=bench.desk.url)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("input[name=key]", secret)
+    page.click("button[type=submit]")
+    page.goto("/gateway")
+    expect(page.get_by_role("button", name="Change route plain")).to_be_visible()
+    assert page.get_by_role("button", name=re.compile("connection", re.IGNORECASE)).count() == 0
+    page.goto("/gateway/keys")
+    assert page.locator("main :is([data-post], [data-dialog])").count() == 0
+    context.close()
+
+
+def test_columns_are_asked_at_once_in_the_name_of_who_is_signed_in(bench: Bench, page: Page) -> None:
+    bench.gateway.state.asked.clear()
+    go(page, PLAY)
+    page.keyboard.press("Control+Enter")
+    first, second = page.locator("[data-column]").all()
+    expect(first.locator("[data-out]")).to_contain_text("main/gpt-5-mini answers: hello")
+    expect(second.locator("[data-out]")).to_contain_text("plain answers: hello")
+    expect(first.locator("[data-state]")).to_have_text("done")
+    expect(first.locator("[data-figure=tokens]")).to_have_text("21 → 9")
+    expect(first.locator("[data-figure=first]")).to_have_text(re.compile("ms|s"))
+    expect(first.locator("[data-trace]")).to_have_attribute("href", "/traces/" + "c" * 32)
+    by_model = {one["model"]: one for one in bench.gateway.state.asked}
+    assert by_model["main/gpt-5-mini"]["temperature"] == 0.2
+    assert by_model["plain"]["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "hello"},
+    ]
+    assert {one["as"] for one in by_model.values()} == {"Ada"}
+    assert {one["tags"] for one in by_model.values()} == {"rondel, playground"}
+    keys = {one["key"] for one in by_model.values()}
+    assert len(keys) == 1
+    assert not keys & {f"Bearer {bench.desk.house.secret}"}
+    second.get_by_role("button", name="Compare with A").click()
+    expect(second.locator("del")).to_contain_text("main/gpt-5-mini")
+    expect(second.locator("ins")).to_contain_text("plain")
+    assert "input=hello" in page.url
+
+
+def test_a_stopped_column_hangs_up_and_the_others_go_on(bench: Bench, page: Page) -> None:
+    go(page, "/playground?model=slow&model=slow&input=hello")
+    page.keyboard.press("Control+Enter")
+    first, second = page.locator("[data-column]").all()
+    expect(second.locator("[data-out]")).to_contain_text("and and")
+    before = bench.gateway.state.hung_up
+    first.get_by_role("button", name="Stop", exact=True).click()
+    expect(first.locator("[data-state]")).to_have_text("stopped")
+    expect(second.locator("[data-state]")).to_have_text("answers")
+    page.keyboard.press("Escape")
+    expect(second.locator("[data-state]")).to_have_text("stopped")
+    for _ in range(100):
+        if bench.gateway.state.hung_up == before + 2:
+            break
+        page.wait_for_timeout(50)
+    assert bench.gateway.state.hung_up == before + 2
+
+
+def test_what_goes_wrong_is_said_in_its_column(page: Page) -> None:
+    go(page, "/playground?model=broken&model=nobody&model=plain&prompt=&prompt=&prompt=support/nothing&input=hello")
+    page.keyboard.press("Control+Enter")
+    broken, nobody, unknown = page.locator("[data-column]").all()
+    expect(broken.locator(".fault")).to_have_text("The provider hung up.")
+    expect(nobody.locator(".fault")).to_contain_text("Did you mean 'plain'?")
+    expect(unknown.locator(".fault")).to_contain_text("support/nothing")
+
+
+def test_nothing_moves_while_an_answer_comes(page: Page) -> None:
+    go(page, PLAY)
+    where = """() => [...document.querySelectorAll("[data-column], .out, .figures")]
+      .map((element) => JSON.stringify(element.getBoundingClientRect())).join()"""
+    before = page.evaluate(where)
+    page.keyboard.press("Control+Enter")
+    for _ in range(8):
+        page.wait_for_timeout(60)
+        assert page.evaluate(where) == before
+
+
+def test_a_column_is_added_and_its_free_text_becomes_a_prompt(bench: Bench, page: Page) -> None:
+    go(page, PLAY)
+    page.get_by_role("button", name="Column").first.click()
+    third = page.locator("[data-column]").nth(2)
+    expect(third).to_have_attribute("aria-label", "Column C")
+    third.locator("[data-field=text]").fill("You are {{ mood }}.")
+    third.get_by_role("button", name="Save prompt").click()
+    made = page.locator("dialog[open]")
+    made.get_by_label("Name").fill("tried/here")
+    made.get_by_role("button", name="Save version").click()
+    expect(third.locator("[data-field=prompt]")).to_have_value("tried/here@1")
+    page.locator("summary", has_text="Variables").click()
+    page.get_by_label("Variables").fill("mood=kind")
+    bench.gateway.state.asked.clear()
+    page.keyboard.press("Control+Enter")
+    expect(third.locator("[data-state]")).to_have_text("done")
+    sent = [one["messages"][0]["content"] for one in bench.gateway.state.asked]
+    assert "You are kind." in sent
