@@ -354,6 +354,7 @@ class Gateways:
                     capture_share=view.settings.capture_share,
                     capture_limit=view.settings.capture_limit,
                     guardrails=tuple(route_guard(guard) for guard in view.settings.guardrails),
+                    cache=view.settings.cache,
                 )
             )
         releases += served_models(place)

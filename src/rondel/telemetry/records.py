@@ -157,6 +157,10 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     """How the upstream says that it served the request, such as `flex`: what costs more or less than the list."""
     charged_nano: int | None = None
     """What budgets were charged, which may rest on guessed tokens; None when the price is not known."""
+    cache: str = ""
+    """What the gateway's own cache did: `miss`, `hit`, `semantic`, `joined` (the same request was under way), or, where
+    a semantic hit was checked by asking the model, `agreed` or `differed`; empty where it was not asked.
+    """
 
 
 class Frame(NamedTuple):

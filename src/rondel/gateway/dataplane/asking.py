@@ -4,13 +4,23 @@ from collections.abc import Mapping
 
 import msgspec
 
+from rondel.gateway.caching import Directive, directive_of
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.ways import Way, Ways
 from rondel.gateway.models import Fields, Head, Operation, VirtualKey
 from rondel.gateway.rules import TraceParent, Unit, parse_fields, parse_head, parse_traceparent, unit_of
 
 _NAMED = frozenset(
-    {b"authorization", b"traceparent", b"x-rondel-session", b"x-rondel-user", b"x-rondel-tags", b"x-rondel-pair"}
+    {
+        b"authorization",
+        b"traceparent",
+        b"x-rondel-session",
+        b"x-rondel-user",
+        b"x-rondel-tags",
+        b"x-rondel-pair",
+        b"x-rondel-cache",
+        b"cache-control",
+    }
 )
 _LENGTHS = frozenset(map(len, _NAMED))
 _NO_HEAD = Head("", is_stream=False, max_tokens=None, user="", metadata={}, wants_usage=False)
@@ -24,6 +34,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     user: str
     tags: tuple[str, ...]
     parent: TraceParent | None
+    cache: Directive = Directive.NONE
 
 
 class Asked(msgspec.Struct):
@@ -92,6 +103,7 @@ def enter(plan: Plan, headers: list[tuple[bytes, bytes]], now_ns: int) -> Entry:
         _header(named, b"x-rondel-user"),
         tuple(tag.strip() for tag in tags.split(",") if tag.strip()) if tags else (),
         parent,
+        directive_of(_header(named, b"x-rondel-cache"), _header(named, b"cache-control")),
     )
 
 

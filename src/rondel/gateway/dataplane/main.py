@@ -21,6 +21,8 @@ import uvloop
 from rondel.clock import Clock, SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.board import Board
+from rondel.gateway.dataplane.cache.answers import Answers
+from rondel.gateway.dataplane.cache.shelf import DiskShelf
 from rondel.gateway.dataplane.caller import Caller
 from rondel.gateway.dataplane.ledger import Ledger
 from rondel.gateway.dataplane.meters import LIMITS, Keeping, Meters
@@ -75,6 +77,12 @@ async def serve(
             loop=loop,
             on_down=OnLimitsDown(os.environ.get("RONDEL_LIMITS_DOWN", OnLimitsDown.LOCAL.value)),
         )
+    answers = Answers(
+        open_shelf=lambda: DiskShelf(folder.run / "answers"),
+        nearness="embedded",
+        loop=loop,
+        now_ns=clock.now_ns,
+    )
     worker = Worker(
         number=number,
         loop=loop,
@@ -85,6 +93,7 @@ async def serve(
         server_socket=folder.socket,
         board=Board(folder.run, f"gateway-{number}", clock.now_ns),
         body_limit=body_limit,
+        answers=answers,
     )
     keys = Keys(
         os.environ.get("RONDEL_SECRETS_KEY", ""),

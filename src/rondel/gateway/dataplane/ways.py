@@ -7,6 +7,7 @@ import msgspec
 
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.dataplane.breaking import Breaker
+from rondel.gateway.dataplane.cache.seeking import CacheRule, rule_of
 from rondel.gateway.dataplane.limits import Meter
 from rondel.gateway.dataplane.plan import Found, Guard, Plan
 from rondel.gateway.dataplane.upstream import Endpoint
@@ -67,6 +68,8 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     """Why no request may go on: a guardrail that cannot run."""
     price: ModelPrice | None
     """Of the first target: what is reserved goes by it."""
+    cache: CacheRule | None = None
+    """How answers are kept, if they are; never those of a shadow."""
 
 
 class Taken(NamedTuple):
@@ -170,9 +173,12 @@ def make_lane(plan: Plan, route: Route, release: ReleaseCall, stage: ArmStage) -
             )
         )
     price = release.targets[0].price
-    return Lane(
-        release, release.told, stage, tuple(candidates), tuple(problems) or tuple(plan.problems), guards, refusal, price
-    )
+    cache = None
+    if route.cache is not None and stage is not ArmStage.SHADOW:
+        own = [one.endpoint.connection for one in candidates if one.release is release]
+        cache = rule_of(route.cache, route, release, own, [guard.rule for guard in guards])
+    why = tuple(problems) or tuple(plan.problems)
+    return Lane(release, release.told, stage, tuple(candidates), why, guards, refusal, price, cache)
 
 
 def _targets(plan: Plan, route: Route, release: ReleaseCall, stage: ArmStage) -> Iterator[tuple[ReleaseCall, Target]]:
