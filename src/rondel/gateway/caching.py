@@ -30,6 +30,8 @@ from rondel.telemetry.records import GuardVerdict
 
 KEPT_LIMIT = 1024 * 1024
 """Bytes of the largest answer that is kept."""
+TEXT_LIMIT = 400
+"""Characters of the longest text that is looked up by meaning: in a long one a word that counts weighs too little."""
 SAME_WORDS = 0.6
 """Shared words (F1) from which two answers count as the same one said differently."""
 
@@ -158,7 +160,7 @@ def question_of(
     if not is_semantic:
         return Question(key, b"", "")
     text, rest = _cut(operation, told)
-    if not text:
+    if not text or len(text) > TEXT_LIMIT:
         return Question(key, b"", "")
     signs = [_FIGURES.findall(text), len(_NEGATIONS.findall(text))]
     return Question(key, _hash(["near", *place, rest, signs])[:16], text)

@@ -8,7 +8,7 @@ from rondel.plugins import Plugins
 
 
 class Row(NamedTuple):
-    """A text of a group by its vector (float32 in the machine's byte order), and the key of the answer to it.
+    """A text of a group by its vector (whatever a `Nearness` makes of it), and the key of the answer to it.
 
     `at` grows with every row of a group.
     """
@@ -79,5 +79,5 @@ class Nearness(Protocol):
 
 
 NEARNESS: Plugins[Nearness] = Plugins("rondel.nearness")
-RING = 2048
+RING = 4096
 """Texts of one group that are compared: the newest."""
