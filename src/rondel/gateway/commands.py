@@ -153,6 +153,7 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         capture: str | None = None,
         fallback: list[str] | None = None,
         guard: list[str] | None = None,
+        cache: str | None = None,
         json: bool = False,
     ) -> None:
         """Make or change a route; what is not given stays.
@@ -171,6 +172,9 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             A release that is tried when the chosen one fails; may be given several times.
         guard
             A guardrail on every answer, such as `pii`; may be given several times.
+        cache
+            Which requests are answered again from what was kept: `exact`, `semantic`, or `off`. Its other settings
+            stay; a file or the API sets them.
         json
             For machines.
         """
@@ -182,6 +186,8 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             if not slash or not model:
                 raise Invalid(f"A target is written connection/model, such as local/smollm2; this is {target!r}.")
             body["target"] = {"connection": connection, "model": model}
+        if cache is not None:
+            body["cache"] = None if cache == "off" else {**(body.get("cache") or {}), "mode": cache}
         given: dict[str, Any] = {
             "attempts": attempts,
             "capture": capture,
