@@ -28,10 +28,13 @@ fuzz: .venv/.dev  ## Feed tampered requests to the gateway's HTTP edge for FUZZ_
 	end=$$(( $$(date +%s) + $${FUZZ_S:-3600} )); while [ $$(date +%s) -lt $$end ]; do \
 	  FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-20000} .venv/bin/pytest -q --timeout=0 tests/unit/gateway/test_edge_fuzz.py || exit 1; done
 
-bench: bench-gateway bench-console  ## Run the benchmarks there are
+bench: bench-gateway bench-console bench-cache  ## Run the benchmarks there are
 
 bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time
 	.venv/bin/python -m benchmarks.gateway.run
+
+bench-cache: .venv/.dev  ## False hits of the semantic cache, on the questions in RONDEL_TEST_DATA
+	.venv/bin/python -m benchmarks.cache.run --data $(RONDEL_TEST_DATA)
 
 bench-console: .venv/.dev  ## The console in Chromium beside a static page
 	.venv/bin/python -m benchmarks.console.run
@@ -64,4 +67,4 @@ clean:  ## Remove the virtual environment and what tests left
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help demo test check fuzz train bench bench-gateway bench-console screenshots lock clean
+.PHONY: help demo test check fuzz train bench bench-gateway bench-console bench-cache screenshots lock clean

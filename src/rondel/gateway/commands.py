@@ -160,6 +160,7 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         policy: str | None = None,
         affinity: str | None = None,
         hedge: str | None = None,
+        cache: str | None = None,
         json: bool = False,
     ) -> None:
         """Make or change a route; what is not given stays. Rules and cascades are set in a file.
@@ -188,6 +189,9 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         hedge
             Seconds without a first byte after which a second target is asked; `p95` for the 95th percentile of what
             the first one has shown, `off` for none.
+        cache
+            Which requests are answered again from what was kept: `exact`, `semantic`, or `off`. Its other settings
+            stay; a file or the API sets them.
         json
             For machines.
         """
@@ -198,6 +202,8 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             body["target"] = _target(target)
         if hedge is not None:
             body["hedge"] = None if hedge == "off" else {"after_s": None if hedge == "p95" else _seconds(hedge)}
+        if cache is not None:
+            body["cache"] = None if cache == "off" else {**(body.get("cache") or {}), "mode": cache}
         given: dict[str, Any] = {
             "attempts": attempts,
             "capture": capture,

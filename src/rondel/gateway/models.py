@@ -86,6 +86,40 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float = 600.0
 
 
+class CacheMode(StrEnum):
+    """Which requests an answer is kept for: the very same ones, or also those of the same meaning."""
+
+    EXACT = "exact"
+    SEMANTIC = "semantic"
+
+
+class CacheScope(StrEnum):
+    """Whose requests may share an answer. `user` is one end user of one key; a key without a team shares with nobody
+    under `team`.
+    """
+
+    USER = "user"
+    KEY = "key"
+    TEAM = "team"
+    PROJECT = "project"
+
+
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a route keeps answers.
+
+    `floor` is the cosine similarity in (0, 1] from which two texts count as one; `check_share` the part of such hits
+    for which the model is asked all the same, so that the two answers can be compared. Where answers take more than
+    `max_bytes` on a machine the oldest give way.
+    """
+
+    mode: CacheMode = CacheMode.EXACT
+    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=2_592_000)] = 3600.0
+    scope: CacheScope = CacheScope.KEY
+    floor: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.97
+    check_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
+    max_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=1_073_741_824)] = 67_108_864
+
+
 class GuardRule(msgspec.Struct, frozen=True, kw_only=True):
     """A guardrail plugin in force: on the caller's text, on the answer, or on both."""
 
@@ -194,6 +228,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """The first that holds says who answers, before releases do."""
     hedge: Hedge | None = None
     cascade: Cascade | None = None
+    cache: CacheSettings | None = None
 
 
 class OnLimitsDown(StrEnum):
@@ -351,6 +386,7 @@ class RouteSettings(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[RouteRule, ...] = ()
     hedge: Hedge | None = None
     cascade: Cascade | None = None
+    cache: CacheSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,18 @@ from pydantic import BaseModel, Field, SecretStr
 
 from rondel.errors import Invalid
 from rondel.gateway.configuring import Applied, Change
-from rondel.gateway.models import Arm, Capture, KeyPolicy, OnFailure, RouteSettings, RouteView, SavedConnection
+from rondel.gateway.models import (
+    Arm,
+    CacheMode,
+    CacheScope,
+    CacheSettings,
+    Capture,
+    KeyPolicy,
+    OnFailure,
+    RouteSettings,
+    RouteView,
+    SavedConnection,
+)
 from rondel.gateway.routing import Affinity, Policy, Weekday
 from rondel.gateway.secrets.models import Rotation, SecretView
 from rondel.identity.models import Owner
@@ -174,6 +185,19 @@ class CascadeIn(BaseModel):
     judge: JudgeIn | None = None
 
 
+class CacheIn(BaseModel):
+    """How a route keeps answers."""
+
+    mode: CacheMode = CacheMode.EXACT
+    ttl_s: float = 3600.0
+    scope: CacheScope = Field(default=CacheScope.KEY, description="Whose requests may share an answer.")
+    floor: float = Field(default=CacheSettings().floor, description="Similarity from which two texts count as one.")
+    check_share: float = Field(
+        default=CacheSettings().check_share, description="Semantic hits for which the model is asked all the same."
+    )
+    max_bytes: int = 67_108_864
+
+
 class RouteIn(BaseModel):
     """What is set on a route."""
 
@@ -194,6 +218,7 @@ class RouteIn(BaseModel):
     rules: list[RuleIn] = Field(default_factory=list[RuleIn], description="The first that holds says who answers.")
     hedge: HedgeIn | None = None
     cascade: CascadeIn | None = None
+    cache: CacheIn | None = Field(default=None, description="Answers are kept and given again; null is off.")
 
     def settings(self) -> RouteSettings:
         """As the model.

@@ -404,6 +404,7 @@ class Gateways:
                     rules=rules,
                     hedge=view.settings.hedge,
                     cascade=view.settings.cascade,
+                    cache=view.settings.cache,
                 )
             )
         releases += served_models(place)

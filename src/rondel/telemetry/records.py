@@ -176,6 +176,10 @@ class GatewayRecord(msgspec.Struct, frozen=True, array_like=True):
     charged_nano: int | None = None
     """What budgets were charged, which may rest on guessed tokens; None when the price is not known."""
     passed: Passed | None = None
+    cache: str = ""
+    """What the gateway's own cache did: `miss`, `hit`, `semantic`, `joined` (the same request was under way), or, where
+    a semantic hit was checked by asking the model, `agreed` or `differed`; empty where it was not asked.
+    """
 
 
 class Frame(NamedTuple):

@@ -11,7 +11,16 @@ from rondel.audit.service import Audit
 from rondel.clock import FixedClock, SystemClock, to_ns
 from rondel.errors import Invalid, NotFound
 from rondel.gateway.keeping import SnapshotKeeper
-from rondel.gateway.models import Allowance, KeyPolicy, Limits, PlainTarget, RouteGuard, RouteSettings
+from rondel.gateway.models import (
+    Allowance,
+    CacheMode,
+    CacheSettings,
+    KeyPolicy,
+    Limits,
+    PlainTarget,
+    RouteGuard,
+    RouteSettings,
+)
 from rondel.gateway.pages import problems
 from rondel.gateway.rules import internal_key
 from rondel.gateway.secrets.service import Secrets
@@ -41,6 +50,7 @@ def test_a_route_to_a_connection_is_in_the_snapshot(
         settings = RouteSettings(
             target=PlainTarget(connection="main", model="gpt", parameters={"temperature": 0.5}),
             guardrails=(RouteGuard(check="pii", options={"kinds": ["EMAIL"]}),),
+            cache=CacheSettings(mode=CacheMode.SEMANTIC, ttl_s=60),
         )
         gateways.save_route(tx, scope, actor, "support", settings)
         gateways.limit(tx, scope, actor, "app", KeyPolicy(routes=("support",), requests_per_minute=5, budget_nano=9))
@@ -55,6 +65,7 @@ def test_a_route_to_a_connection_is_in_the_snapshot(
     assert release.targets[0].price == PRICE
     assert bytes(release.parameters["temperature"]) == b"0.5"
     assert bytes(route.guardrails[0].options["kinds"]) == b'["EMAIL"]'
+    assert route.cache == CacheSettings(mode=CacheMode.SEMANTIC, ttl_s=60)
     (virtual,) = snapshot.keys
     assert (virtual.hash, virtual.routes, virtual.limits.requests_per_minute) == (key.hash, ("support",), 5)
     assert (snapshot.version, snapshot.workers) == (3, 2)
@@ -414,6 +425,11 @@ def test_the_api(
         assert saved.json()["attempts"] == 2
         assert client.put("/api/v1/routes/r", json=saved.json()).json() == saved.json()
         assert client.put("/api/v1/routes/r", json={"attempts": 99}).status_code == 400
+        cached = client.put("/api/v1/routes/r", json={"cache": {"mode": "semantic", "scope": "team"}}).json()
+        assert (cached["cache"]["mode"], cached["cache"]["scope"]) == ("semantic", "team")
+        assert client.put("/api/v1/routes/r", json=cached).json() == cached
+        assert client.put("/api/v1/routes/r", json={"cache": {"floor": 1.5}}).status_code == 400
+        assert client.put("/api/v1/routes/r", json={"cache": {"ttl_s": 0}}).status_code == 400
         assert client.put("/api/v1/limits/app", json={"requests_per_minute": 3}).json()["owner_id"] == key.id
         kept = client.put("/api/v1/limits/key:app", json={"concurrent": 2}).json()
         assert (kept["requests_per_minute"], kept["concurrent"], kept["owner"]) == (3, 2, "key:app")

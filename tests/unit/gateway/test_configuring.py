@@ -22,7 +22,18 @@ from rondel.gateway.configuring import (
     written,
 )
 from rondel.gateway.documents import Document, Faulty
-from rondel.gateway.models import Capture, KeyPolicy, OnFailure, PlainTarget, RouteGuard, RouteSettings, Timeouts
+from rondel.gateway.models import (
+    CacheMode,
+    CacheScope,
+    CacheSettings,
+    Capture,
+    KeyPolicy,
+    OnFailure,
+    PlainTarget,
+    RouteGuard,
+    RouteSettings,
+    Timeouts,
+)
 
 WHOLE = """\
 connections:
@@ -212,6 +223,16 @@ ROUTES = st.builds(
     capture_share=st.floats(0, 1),
     capture_limit=st.integers(0, 2**40),
     guardrails=st.lists(GUARDS, max_size=3).map(tuple),
+    cache=st.none()
+    | st.builds(
+        CacheSettings,
+        mode=st.sampled_from(CacheMode),
+        ttl_s=st.floats(0.001, 1e6),
+        scope=st.sampled_from(CacheScope),
+        floor=st.floats(0.01, 1),
+        check_share=st.floats(0, 1),
+        max_bytes=st.integers(65_536, 2**30),
+    ),
 )
 POLICIES = st.builds(
     KeyPolicy,

@@ -19,7 +19,7 @@ from rondel.gateway.litellm.commands import comments, imports
 from rondel.gateway.litellm.converting import convert
 from rondel.gateway.litellm.models import Imported
 from rondel.gateway.litellm.reading import gather
-from rondel.gateway.models import PlainTarget, RouteGuard, RouteSettings, Timeouts
+from rondel.gateway.models import CacheMode, CacheSettings, PlainTarget, RouteGuard, RouteSettings, Timeouts
 from rondel.gateway.routing import Policy
 from rondel.terminal import read_document
 
@@ -436,3 +436,40 @@ def test_the_command_writes_a_file_that_passes_its_check(tmp_path: Path, capsys:
         imports()(["litellm", str(config), "--out", str(out)], result_action="return_value")
     imports()(["litellm", str(config), "--json"], result_action="return_value")
     assert '"where": "keys"' in capsys.readouterr().out
+
+
+def cached(text: str) -> Imported:
+    """Two models, and LiteLLM's settings."""
+    models = "model_list: [{model_name: a, litellm_params: {model: openai/a}},"
+    return imported(f"{models} {{model_name: b, litellm_params: {{model: openai/b}}}}]\nlitellm_settings: {text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("{cache: true}", CacheSettings()),
+        ("{cache: true, cache_params: {type: redis, host: h, ttl: 600}}", CacheSettings(ttl_s=600)),
+        ("{cache: true, cache_params: {type: local, default_in_memory_ttl: 60}}", CacheSettings(ttl_s=60)),
+        ("{cache: true, cache_params: {type: redis, default_in_memory_ttl: 60}}", CacheSettings()),
+        ("{cache: true, cache_params: {ttl: 1.0e+9}}", CacheSettings(ttl_s=2_592_000)),
+        ("{cache: true, cache_params: {type: redis-semantic, similarity_threshold: 0.8}}",
+         CacheSettings(mode=CacheMode.SEMANTIC)),
+        ("{cache: true, cache_params: {mode: default_off}}", None),
+        ("{cache: true, cache_params: {supported_call_types: [aembedding]}}", None),
+        ("{cache: false}", None),
+        ("{cache_params: {ttl: 1}}", None),
+    ],
+)  # fmt: skip
+def test_its_cache_becomes_that_of_every_route(text: str, settings: CacheSettings | None) -> None:
+    found = cached(text)
+    assert [route.cache for route in routes(found).values()] == [settings, settings]
+    assert ("only requests of one key share them" in told(found)) is (settings is not None)
+    assert "cache" in told(found)
+
+
+def test_what_of_its_cache_is_not_taken_over_is_told() -> None:
+    found = cached(
+        "{cache: true, cache_params: {type: qdrant-semantic, host: h, namespace: n, similarity_threshold: 0.8}}"
+    )
+    assert "host, namespace" in told(found)
+    assert "similarity_threshold" in told(found)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
+from rondel.gateway.caching import Directive, directive_of
 from rondel.gateway.costing import BYTES_PER_TOKEN, load_of
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.request import Request
@@ -19,9 +20,9 @@ _SECRETS = (b"x-api-key", b"x-goog-api-key", b"api-key")
 """Where clients of Anthropic, Google and Azure put their key."""
 _SESSIONS = (b"x-rondel-session", b"session_id", b"conversation_id")
 """Ours, and what Codex tells."""
-_NAMED = READ | frozenset(
-    {b"authorization", b"traceparent", b"x-rondel-user", b"x-rondel-tags", b"x-rondel-pair", *_SECRETS, *_SESSIONS}
-)
+_CACHES = (b"x-rondel-cache", b"cache-control")
+_OTHERS = (b"authorization", b"traceparent", b"x-rondel-user", b"x-rondel-tags", b"x-rondel-pair")
+_NAMED = READ | frozenset({*_OTHERS, *_SECRETS, *_SESSIONS, *_CACHES})
 _LENGTHS = frozenset(map(len, _NAMED))
 _NO_HEAD = Head("", is_stream=False, max_tokens=None, user="", metadata={}, wants_usage=False)
 
@@ -38,6 +39,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """What it says besides in a dialect that is not OpenAI's chat completions."""
     headers: Mapping[str, str] = {}
     """Those that rules of routes look at."""
+    cache: Directive = Directive.NONE
 
 
 class Asked(msgspec.Struct):
@@ -129,6 +131,7 @@ def enter(plan: Plan, request: Request, operation: Operation | None, now_ns: int
         parent,
         foreign_of(operation, request.target, named),
         looked_at,
+        directive_of(_header(named, b"x-rondel-cache"), _header(named, b"cache-control")),
     )
 
 

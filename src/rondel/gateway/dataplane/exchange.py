@@ -13,10 +13,13 @@ import structlog
 from msgspec.structs import replace
 
 from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
+from rondel.gateway.caching import Kept, Wish
 from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.breaking import blame
+from rondel.gateway.dataplane.cache.seeking import Seeking
 from rondel.gateway.dataplane.choosing import Picker
+from rondel.gateway.dataplane.folding import EMPTY
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import EXCERPT, Gather, Intake, Outcome, Relay, read_body
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
@@ -27,11 +30,20 @@ from rondel.gateway.dataplane.sending import send
 from rondel.gateway.dataplane.translating import ChatWriter, intake_of
 from rondel.gateway.dataplane.upstream import Dial, Line
 from rondel.gateway.dataplane.ways import Candidate, Lane, Way
-from rondel.gateway.dataplane.wire import JSON, Answer, error_answer, error_type, problem_answer, retry_after
+from rondel.gateway.dataplane.wire import (
+    EVENT_STREAM,
+    JSON,
+    Answer,
+    error_answer,
+    error_type,
+    problem_answer,
+    retry_after,
+)
 from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.models import Fields
 from rondel.gateway.picking import kept_callable, paced
 from rondel.gateway.ports import Call, Problem
+from rondel.gateway.replaying import replay
 from rondel.gateway.rules import OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
 from rondel.telemetry.records import ArmStage, GuardVerdict
 
@@ -70,6 +82,8 @@ class Exchange:
     first_token: float | None = None
     changed: Fields | None = None
     """The caller's fields where a guardrail changed them."""
+    seeking: Seeking | None = None
+    """Its way through the cache, on a route that keeps answers."""
     _line: Line | Dial | None = None
     _intake: Intake | None = None
     _call: Call | None = None
@@ -123,7 +137,12 @@ class Exchange:
             self._check_input()
         if self.lane.picker is not None:
             self._pick(self.lane.picker)
-        self._try()
+        if self.lane.cache is not None and (flights := self._worker.flights) is not None:
+            self.seeking = flights.ask(self, self.lane.cache, self._wish())
+        if self.seeking is None:
+            self._try()
+        else:
+            self.seeking.begin()
 
     def _pick(self, picker: Picker) -> None:
         """Order the targets for this request; fallbacks stay behind them."""
@@ -214,6 +233,43 @@ class Exchange:
     def _outward(self) -> Sequence[Guard]:
         """The guardrails that look at answers."""
         return [guard for guard in self.lane.guards if guard.rule.on_output] if self.lane.guards else ()
+
+    # What the cache says
+
+    def _wish(self) -> Wish:
+        asked = self.asked
+        fields = asked.fields if self.changed is None else self.changed
+        return Wish(asked.entry.cache, self.way.key, asked.user, asked.operation, fields, asked.head.metadata)
+
+    def _land(self, seeking: Seeking, result: Result) -> Result:
+        """Keep a good answer, and let those go on who wait for it; what its own caller got."""
+        outcome = result.outcome
+        is_good = result.status == 200 and not result.error_type and outcome is not None and not outcome.is_truncated
+        release = self.tried[-1].candidate.release if self.tried else None
+        seeking.over(outcome.folded.body if is_good and outcome is not None else b"", self.verdicts, release)
+        if seeking.is_left:
+            return Result(_CALLER_GONE, "caller_gone", "The caller hung up.", outcome)
+        return result
+
+    def go_on(self) -> None:
+        """The model has to be asked."""
+        self._take(self._try)
+
+    def give(self, kept: Kept) -> None:
+        """The answer was there."""
+        body, head = kept.whole(self.request_id), self.asked.head
+        told = replace(EMPTY, body=body, id=kept.id_of(self.request_id), model=kept.model)
+        told = replace(told, finish_reason=kept.finish_reason, is_done=True, is_finished=True)
+        if not self.is_stream:
+            self._close(Result(200, outcome=Outcome(body, told)), Answer(200, body))
+            return
+        self.first_token = self._worker.now()
+        data = replay(body, self.asked.operation, wants_usage=head.wants_usage)
+        self._close(Result(200, outcome=Outcome(data, told)), Answer(200, data, EVENT_STREAM))
+
+    def refuse(self, error: RondelError) -> None:
+        """There is none, and no model may be asked."""
+        self._refuse(error)
 
     # What the upstream says
 
@@ -399,6 +455,10 @@ class Exchange:
         """The caller is gone: so is the reason to go on."""
         if self._is_over:
             return
+        if self.seeking is not None and self.seeking.leave_to_others():
+            self._reply = Nobody()
+            self.resume()
+            return
         self._drop_line()
         outcome = self._intake.end("caller hung up") if self._intake is not None and self._is_begun else None
         if self.tried and not self.tried[-1].ended:
@@ -410,6 +470,8 @@ class Exchange:
 
     def check(self, now: float) -> None:
         """Give up what has taken too long; called a few times a second."""
+        if self.seeking is not None:
+            self.seeking.check(now)
         if self._is_over or self._line is None:
             return
         limits = self.way.route.timeouts
@@ -448,7 +510,8 @@ class Exchange:
             line.abandon()
 
     def _headers(self) -> bytes:
-        return answer_headers(self.asked, self.tried[-1].candidate.told if self.tried else self.lane.told)
+        told = answer_headers(self.asked, self.tried[-1].candidate.told if self.tried else self.lane.told)
+        return told if self.seeking is None else told + self.seeking.headers()
 
     def _close(self, result: Result, answer: Answer | None) -> None:
         """Settle, write the record, and then hand over the last byte."""
@@ -460,10 +523,13 @@ class Exchange:
         self._drop_line()
         self._worker.exchanges.discard(self)
         worker = self._worker
+        if self.seeking is not None:
+            result = self._land(self.seeking, result)
         record = record_of(self, result, worker)
         worker.metrics.tell(record)
         if self.ticket is not NO_TICKET:
-            is_unused = record.tokens is None and result.status >= 300
+            is_given = self.seeking is not None and self.seeking.is_given
+            is_unused = record.tokens is None and (is_given or result.status >= 300)
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
             if used is not None and self.lane.cascade is not None:
                 used += sum(total_tokens(each.tokens) for each in record.attempts if each.tokens is not None)

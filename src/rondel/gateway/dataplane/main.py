@@ -21,6 +21,8 @@ import uvloop
 from rondel.clock import Clock, SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.board import Board
+from rondel.gateway.dataplane.cache.answers import Answers
+from rondel.gateway.dataplane.cache.shelf import DiskShelf
 from rondel.gateway.dataplane.caller import Caller
 from rondel.gateway.dataplane.ledger import Ledger
 from rondel.gateway.dataplane.meters import LIMITS, Keeping, Meters
@@ -84,6 +86,12 @@ async def serve(
     """Run one worker until it is told to stop."""
     loop = asyncio.get_running_loop()
     ids = Ids(clock)
+    answers = Answers(
+        open_shelf=lambda: DiskShelf(folder.run / "answers"),
+        nearness="embedded",
+        loop=loop,
+        now_ns=clock.now_ns,
+    )
     worker = Worker(
         number=number,
         loop=loop,
@@ -94,6 +102,7 @@ async def serve(
         server_socket=folder.socket,
         board=Board(folder.run, f"gateway-{number}", clock.now_ns),
         body_limit=body_limit,
+        answers=answers,
     )
     secrets = Secrets(reading_of(folder, clock), clock)
     snapshots = Snapshots(

@@ -42,7 +42,7 @@ FAMILIES: Final = (
     Family("rondel_gateway_requests_total", Kind.COUNTER, "Requests for a model that came in."),
     Family("rondel_gateway_refused_total", Kind.COUNTER, "Requests that went to no provider, by the reason."),
     Family("rondel_gateway_retries_total", Kind.COUNTER, "Tries after the first one, by the connection they went to."),
-    Family("rondel_gateway_cache_total", Kind.COUNTER, "Look-ups in the cache, by their outcome."),
+    Family("rondel_gateway_cache_total", Kind.COUNTER, "Look-ups in the cache, by route and outcome."),
     Family("rondel_gateway_shadows_shed_total", Kind.COUNTER, "Copies for shadows that there was no room for."),
     Family("rondel_gateway_records_written_total", Kind.COUNTER, "Records in the spool."),
     Family("rondel_gateway_records_lost_total", Kind.COUNTER, "Records that could not be written."),
@@ -192,15 +192,18 @@ class Metrics:
         self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._refused: dict[str, int] = {}
         self._retried: dict[str, int] = {}
-        self._cached: dict[str, int] = {}
+        self._cached: dict[tuple[str, str], int] = {}
 
     def tell(self, record: GatewayRecord) -> None:
         """Count a request by its record. Shadows are left out: nobody waits for them."""
         if record.stage is ArmStage.SHADOW:
             return
+        if record.cache:
+            self.cached(record.route, record.cache)
         attempts = record.attempts
         if not attempts:
-            self.refused(record.error_type)
+            if record.error_type:
+                self.refused(record.error_type)
             return
         last = attempts[-1]
         began_ns = record.started_ns
@@ -241,9 +244,11 @@ class Metrics:
         """A request tries again, at this connection."""
         self._retried[connection] = self._retried.get(connection, 0) + 1
 
-    def cached(self, outcome: str) -> None:
-        """The cache was asked: `hit`, `near` (by meaning), `miss` or `joined` (the same request was under way)."""
-        self._cached[outcome] = self._cached.get(outcome, 0) + 1
+    def cached(self, route: str, outcome: str) -> None:
+        """The cache was asked: the outcome is one that `GatewayRecord.cache` names."""
+        known = (route, outcome) in self._cached or len(self._cached) < LIMIT
+        key = (route, outcome) if known else (OTHER, outcome)
+        self._cached[key] = self._cached.get(key, 0) + 1
 
     def spreads(self) -> tuple[Spread, ...]:
         """All histograms."""
@@ -257,9 +262,11 @@ class Metrics:
         for family, label, counts in (
             ("rondel_gateway_refused_total", "reason", self._refused),
             ("rondel_gateway_retries_total", "connection", self._retried),
-            ("rondel_gateway_cache_total", "outcome", self._cached),
         ):
             numbers += [Number(family, count, ((label, value),)) for value, count in counts.items()]
+        for (route, outcome), count in self._cached.items():
+            labels = (("route", route), ("outcome", outcome))
+            numbers.append(Number("rondel_gateway_cache_total", count, labels))
         return numbers
 
 

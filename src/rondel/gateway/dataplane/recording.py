@@ -7,6 +7,7 @@ import msgspec
 from rondel.errors import Invalid
 from rondel.gateway.costing import BYTES_PER_TOKEN, charge_nano, cost_nano, service_of
 from rondel.gateway.dataplane.asking import Asked
+from rondel.gateway.dataplane.cache.seeking import Seeking
 from rondel.gateway.dataplane.folding import EMPTY, Folded
 from rondel.gateway.dataplane.intake import Outcome
 from rondel.gateway.dataplane.limits import Ticket
@@ -65,6 +66,7 @@ class Told(Protocol):
     excerpt: bytes
     """Of what the upstream said that was no answer."""
     first_token: float | None
+    seeking: Seeking | None
     verdicts: tuple[GuardVerdict, ...]
 
 
@@ -85,6 +87,9 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
     service = service_of(folded.service, head.service_tier)
     cost = cost_nano(price, tokens, service)
     guessed = charge_nano(price, tokens, service) if tokens is not None and tokens.estimated else None
+    seeking = told.seeking
+    if seeking is not None and seeking.is_given:
+        cost = 0  # what it once cost was told with the request that asked for it
     at = asked.began_ns - int(asked.began * 1e9)  # what the monotonic clock's zero was by the wall's
     kept = _NO_PAYLOADS
     if route.capture is not Capture.NONE:
@@ -148,6 +153,8 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         worker.number,
         service,
         charged,
+        None,
+        "" if seeking is None else seeking.word,
     )
 
 
@@ -258,11 +265,13 @@ def note_spent(told: Told, tried: Tried, folded: Folded) -> None:
 def _charged(
     told: Told, result: Result, tokens: TokenCounts | None, nano: int | None, guessed: int | None
 ) -> int | None:
-    """What budgets are charged: nothing for a failure without an answer, what was reserved for an answer without
-    tokens, and `guessed` where tokens were.
+    """What budgets are charged: nothing for an answer that was kept or a failure without one, what was reserved for an
+    answer without tokens, and `guessed` where tokens were.
     """
     if told.is_shadow:
         return None
+    if told.seeking is not None and told.seeking.is_given:
+        return 0
     if tokens is None:
         return 0 if result.status >= 300 else told.ticket.nano
     return guessed if tokens.estimated else nano

@@ -1,6 +1,6 @@
 """What one key calling one name comes to, worked out once for each snapshot: so a request only looks it up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.costing import estimate
 from rondel.gateway.dataplane.breaking import Breaker
+from rondel.gateway.dataplane.cache.seeking import CacheRule, rule_of
 from rondel.gateway.dataplane.choosing import Picker
 from rondel.gateway.dataplane.limits import Meter
 from rondel.gateway.dataplane.plan import Found, Guard, Plan
@@ -88,6 +89,8 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     cascade: Cascade | None = None
     answers: int = 1
     """How many answers a request may have to pay for."""
+    cache: CacheRule | None = None
+    """How answers are kept, if they are; never those of a shadow."""
 
 
 class Taken(NamedTuple):
@@ -233,9 +236,19 @@ def make_lane(plan: Plan, key: VirtualKey, route: Route, release: ReleaseCall, s
         refusal,
         release.targets[0].price,
         route.resting_share,
+        cache=_cache_rule(route, release, stage, candidates, guards),
     )
     own = sum(candidate.release is release for candidate in candidates)
     return lane if stage is ArmStage.SHADOW else _with_policy(lane, route, own)
+
+
+def _cache_rule(
+    route: Route, release: ReleaseCall, stage: ArmStage, candidates: Sequence[Candidate], guards: Sequence[Guard]
+) -> CacheRule | None:
+    if route.cache is None or stage is ArmStage.SHADOW:
+        return None
+    own = [one.endpoint.connection for one in candidates if one.release is release]
+    return rule_of(route.cache, route, release, own, [guard.rule for guard in guards])
 
 
 def _with_policy(lane: Lane, route: Route, own: int) -> Lane:

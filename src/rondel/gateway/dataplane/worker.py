@@ -11,6 +11,8 @@ import msgspec
 from rondel.clock import Clock
 from rondel.gateway.board import EVERY_S, Board
 from rondel.gateway.dataplane.breaking import RetryBudget
+from rondel.gateway.dataplane.cache.answers import Answers
+from rondel.gateway.dataplane.cache.seeking import Flights
 from rondel.gateway.dataplane.heads import Heads
 from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.metrics import Metrics, State, figures_of
@@ -57,6 +59,7 @@ class Worker:
         server_socket: Path,
         board: Board,
         body_limit: int,
+        answers: Answers | None = None,
     ) -> None:
         self.number, self.loop, self.ids, self.spool = number, loop, ids, spool
         self.series = Series("req")
@@ -69,6 +72,8 @@ class Worker:
         self.callers: set[Timed] = set()
         self.exchanges: set[Stoppable] = set()
         self.retries = RetryBudget()
+        self._answers = answers
+        self.flights = Flights(answers, self.now, self.draw) if answers is not None else None
         self.metrics, self.board = Metrics(), board
         self._figures_due = 0.0
         self.is_draining = False
@@ -150,9 +155,13 @@ class Worker:
             self._sweeping.cancel()
         self.spool.close()
         self._meters.close()
+        if self._answers is not None:
+            self._answers.close()
 
     def apply(self, snapshot: Snapshot, secrets: Mapping[str, Known]) -> list[str]:
         """Go on with another snapshot: requests under way end with the old one. Returns what does not work in it."""
         plan = Plan(snapshot, secrets=secrets, clock=self.now, meters=self._meters, before=self.plan)
         self.ways, self.heads = Ways(plan), Heads()
+        if self._answers is not None:
+            self._answers.begin(route.cache for route in snapshot.routes)
         return plan.problems

@@ -7,10 +7,11 @@ import msgspec
 
 from rondel.gateway.checking import NAME
 from rondel.gateway.configuring import GatewayConfig
+from rondel.gateway.litellm.caching import cache_of
 from rondel.gateway.litellm.deployments import Deployment, Json, Reader, items, mapping
 from rondel.gateway.litellm.models import Imported, Notes
 from rondel.gateway.litellm.settings import KNOWN, UNKNOWN
-from rondel.gateway.models import OnFailure, PlainTarget, RouteGuard, RouteSettings, Timeouts
+from rondel.gateway.models import CacheSettings, OnFailure, PlainTarget, RouteGuard, RouteSettings, Timeouts
 from rondel.gateway.routing import Policy
 
 MOST_ATTEMPTS = 10
@@ -51,6 +52,7 @@ class _Settings(NamedTuple):
     for_all: tuple[str, ...]
     guardrails: tuple[RouteGuard, ...]
     policy: Policy
+    cache: CacheSettings | None
 
 
 def convert(document: Json, variables: Mapping[str, str], providers: Mapping[str, frozenset[str]]) -> Imported:
@@ -102,6 +104,7 @@ def _settings(document: Json, router: Json, own: Json, notes: Notes) -> _Setting
         for_all=tuple(map(str, for_all)),
         guardrails=tuple(guard for guard in (_guardrail(mapping(one), notes) for one in given) if guard),
         policy=_POLICIES.get(str(router.get("routing_strategy", "")), Policy.WEIGHTS),
+        cache=cache_of(own, notes),
     )
 
 
@@ -177,6 +180,7 @@ def _route(group: str, groups: Mapping[str, list[Deployment]], settings: _Settin
         ),
         guardrails=settings.guardrails,
         policy=policy,
+        cache=settings.cache,
     )
 
 
@@ -269,6 +273,8 @@ def _tell(document: Json, router: Json, own: Json, held: Mapping[str, str], note
         notes.add("environment_variables", why, f"Set them where 'rondel up' starts: {', '.join(held)}.")
     read = {"num_retries", "timeout", "request_timeout", "fallbacks", "default_fallbacks", "guardrails",
             "model_group_alias", "default_litellm_params", "routing_strategy"}  # fmt: skip
+    if own.get("cache") is True:
+        read |= {"cache", "cache_params"}
     general = mapping(document.get("general_settings"))
     for section, values in (("router_settings", router), ("litellm_settings", own), ("general_settings", general)):
         for name in values:

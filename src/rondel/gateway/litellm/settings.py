@@ -25,9 +25,7 @@ _REDIS = Word("Workers of one machine share limits without it.", "")
 _BREAKER = Word(
     "When a target rests is not configured here: five failures in a row let it rest 1 s, then up to 30 s.", ""
 )
-_CACHE = Word(
-    "Answers are not cached by this configuration.", "Leave the cache in the application until it is set here."
-)
+_CACHE = Word("Nothing is kept for every route by it.", "Set 'cache' of the routes that it is for.")
 _RETRY = Word("One number of tries counts for every kind of failure.", "Set 'attempts' of the route.")
 _ORDER = Word("The policies of routes have nothing to be set.", "Choose a 'policy' and the weights of targets.")
 _ADMIN = Word("Who may do what is set by roles here.", "See 'rondel key create --role' and 'rondel key people'.")

@@ -251,7 +251,9 @@ def _attributes(record: GatewayRecord) -> Iterator[tuple[str, object]]:
     yield "request_id", record.request_id
     yield "http.response.status_code", record.status
     yield "stream", record.is_stream
-    for name in ("release_digest", "pair_id", "unit_kind", "truncated", "clipped", "request_bytes", "answer_bytes"):
+    for name in (
+        "release_digest", "pair_id", "unit_kind", "truncated", "clipped", "request_bytes", "answer_bytes", "cache"
+    ):  # fmt: skip
         if value := getattr(record, name):
             yield name, value
     if record.tokens is not None and record.tokens.estimated:

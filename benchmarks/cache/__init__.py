@@ -1,0 +1,1 @@
+"""How often a semantic hit is wrong, by its floor."""
