@@ -30,8 +30,9 @@ fuzz: .venv/.dev  ## Feed tampered requests to the gateway's HTTP edge for FUZZ_
 
 bench: bench-gateway bench-console  ## Run the benchmarks there are
 
-bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time
-	.venv/bin/python -m benchmarks.gateway.run
+bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time (6 minutes; PEERS=1: other gateways too)
+	.venv/bin/python -m benchmarks.gateway.run $(BENCH)
+	$(if $(PEERS),.venv/bin/python -m benchmarks.gateway.peers)
 
 bench-console: .venv/.dev  ## The console in Chromium beside a static page
 	.venv/bin/python -m benchmarks.console.run

@@ -1,0 +1,92 @@
+"""What `docs/benchmarks.md` says is what the kept results say; and how a median and its interval come about."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from benchmarks.gateway import page
+from benchmarks.gateway.figures import JOBS, TABLES
+from benchmarks.gateway.results import Results, Told, read
+from benchmarks.gateway.spread import coverage, rank, spread
+
+
+def _kept() -> Results:
+    kept = read("gateway")
+    assert kept is not None, "benchmarks/results/gateway.json is missing: make bench-gateway"
+    return kept
+
+
+def test_the_page_says_what_the_results_say() -> None:
+    text = page.PAGE.read_text()
+    assert page.page(text) == text, "docs/benchmarks.md is not what the results say: python -m benchmarks.gateway.page"
+
+
+def test_other_parts_of_the_page_stay_as_they_are() -> None:
+    before = "# Benchmarks\n\n<!-- gateway: made by x -->\nold\n<!-- /gateway -->\n"
+    before += "\n<!-- console: y -->\nz\n<!-- /console -->\n"
+    after = page.put(before, "<!-- gateway: made by x -->\nnew\n<!-- /gateway -->", page.BEGIN, page.END)
+    assert after == before.replace("old", "new")
+
+
+def test_a_part_that_was_not_there_stands_behind_all() -> None:
+    assert page.put("# Benchmarks\n", f"{page.BEGIN}\nnew\n{page.END}", page.BEGIN, page.END) == (
+        f"# Benchmarks\n\n{page.BEGIN}\nnew\n{page.END}\n"
+    )
+
+
+def test_every_figure_has_results_and_says_rightly_whether_its_goal_is_met() -> None:
+    kept = _kept()
+    for table in TABLES:
+        for figure in table.figures:
+            each = kept.figures[figure.name]
+            assert (each.unit, each.goal) == (figure.unit, figure.goal), figure.name
+            assert each.low <= each.value <= each.high, figure.name
+    for name, each in kept.figures.items():
+        assert each.met is (None if each.goal is None else each.value <= each.goal), name
+
+
+def test_every_figure_names_a_job_and_those_who_bear_it() -> None:
+    jobs = {job.name: job for job in JOBS}
+    names = [figure.name for table in TABLES for figure in table.figures]
+    assert len(set(names)) == len(names)
+    for table in TABLES:
+        for figure in table.figures:
+            assert {figure.contender, figure.against} <= set(jobs[figure.job].contenders), figure.name
+
+
+@pytest.mark.parametrize(
+    ("rounds", "each", "covered"),
+    [(5, 1, 1 - 2 / 32), (6, 1, 1 - 2 / 64), (8, 1, 1 - 2 / 256), (9, 2, 1 - 2 * (1 + 9) / 512)],
+)
+def test_the_interval_is_the_narrowest_that_covers_95_percent(rounds: int, each: int, covered: float) -> None:
+    """Nine rounds are the first of which one at each end may be left out."""
+    assert rank(rounds) == each
+    assert coverage(rounds, each) == covered
+
+
+@pytest.mark.parametrize("values", [[3.0], [2.0, 1.0], [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 0.0, 7.0, 8.0]])
+def test_a_median_lies_in_its_interval(values: Sequence[float]) -> None:
+    found = spread(values)
+    assert min(values) <= found.low <= found.median <= found.high <= max(values)
+
+
+def test_one_wild_round_of_nine_moves_neither_end_of_the_interval_out() -> None:
+    assert spread([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 90.0]).high == 1.7
+
+
+def test_a_row_shows_value_interval_and_goal() -> None:
+    told = Told(
+        value=2.5, unit="x nginx", goal=2.0, better="lower", met=False, low=2.25, high=2.75, cpu_us=25, against_us=10
+    )
+    memory = Told(value=50, unit="MB a worker", goal=60, better="lower", met=True)
+    kept = Results(
+        machine={"cores": 2, "processor": "p", "platform": "l", "python": "3"},
+        versions={"rondel": "1"},
+        rounds=7,
+        coverage=0.984,
+        figures={"cpu_default": told, "memory": memory},
+    )
+    text = page.section(kept)
+    assert "| 2.50 x nginx | 2.25 to 2.75 | 25.0 | 10.0 | 2, not met |" in text
+    assert "50 MB a worker (goal 60, met)" in text
+    assert not [line for line, after in pairwise(text.splitlines()) if line == after == ""]
