@@ -34,6 +34,9 @@ bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time (6
 	.venv/bin/python -m benchmarks.gateway.run $(BENCH)
 	$(if $(PEERS),.venv/bin/python -m benchmarks.gateway.peers)
 
+check-speed: .venv/.dev  ## Fail where the gateway has become more than a quarter slower than it is kept to be
+	.venv/bin/python -m benchmarks.gateway.guard
+
 bench-console: .venv/.dev  ## The console in Chromium beside a static page
 	.venv/bin/python -m benchmarks.console.run
 
@@ -65,4 +68,4 @@ clean:  ## Remove the virtual environment and what tests left
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help demo test check fuzz train bench bench-gateway bench-console screenshots lock clean
+.PHONY: help demo test check fuzz train bench bench-gateway check-speed bench-console screenshots lock clean

@@ -5,7 +5,10 @@ from itertools import pairwise
 
 import pytest
 from benchmarks.gateway import page
-from benchmarks.gateway.figures import JOBS, TABLES
+from benchmarks.gateway.figures import GUARDED, JOBS, TABLES
+from benchmarks.gateway.guard import is_slower, verdict
+from benchmarks.gateway.load import Load
+from benchmarks.gateway.measuring import Turn, least
 from benchmarks.gateway.results import Results, Told, read
 from benchmarks.gateway.spread import coverage, rank, spread
 
@@ -52,6 +55,35 @@ def test_every_figure_names_a_job_and_those_who_bear_it() -> None:
     for table in TABLES:
         for figure in table.figures:
             assert {figure.contender, figure.against} <= set(jobs[figure.job].contenders), figure.name
+    for name, pair in GUARDED.items():
+        assert set(pair) <= set(jobs[name].contenders), name
+        assert f"least_{name}" in _kept().figures
+
+
+def _turns(*cpu_us: float) -> list[Turn]:
+    return [Turn(each, Load(1, 1.0, 1.0, 1.0, 0)) for each in cpu_us]
+
+
+def test_the_least_turns_are_compared_and_the_second_ones_tell_how_sure_that_is() -> None:
+    found = least({"mock": _turns(60, 50, 55, 500), "nginx": _turns(10, 12.5, 90, 11)}, "mock", "nginx")
+    assert found == (5.0, 50 / 11, 5.5)
+
+
+KEPT = Told(value=4.0, unit="x nginx", goal=None, better="lower", met=None, low=3.8, high=4.4)
+
+
+@pytest.mark.parametrize(
+    ("now", "said", "slower"),
+    [
+        (3.0, "faster", False),
+        (4.0, "kept 4.00", False),
+        (5.49, "kept 4.00", False),
+        (5.51, "more than 25% slower", True),
+    ],
+)
+def test_speed_is_held_to_a_quarter_above_the_upper_end_of_what_is_kept(now: float, said: str, slower: bool) -> None:
+    assert is_slower(now, KEPT) is slower
+    assert said in verdict("small", now, KEPT)
 
 
 @pytest.mark.parametrize(

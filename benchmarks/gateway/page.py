@@ -55,7 +55,7 @@ def _ratios(table: Table, kept: Results) -> list[str]:
             f"{each.low:.2f} to {each.high:.2f}",
             f"{each.cpu_us:.1f}",
             f"{each.against_us:.1f}",
-            f"{each.goal:g}, {_met(each)}",
+            _goal(each),
         ]
         for figure in table.figures
         if (each := kept.figures.get(figure.name)) is not None

@@ -10,8 +10,8 @@ from statistics import median
 
 import msgspec
 
-from benchmarks.gateway.figures import ADDED_P50_MS, MEMORY_MB, TABLES, Figure
-from benchmarks.gateway.measuring import Rounds, added_us, ratios
+from benchmarks.gateway.figures import ADDED_P50_MS, GUARDED, MEMORY_MB, TABLES, Figure
+from benchmarks.gateway.measuring import Rounds, added_us, least, ratios
 from benchmarks.gateway.spread import Spread, coverage, rank, spread
 from benchmarks.gateway.stage import ROOT
 
@@ -111,6 +111,9 @@ def results(found: Mapping[str, Rounds], rounds: int, memory_mb: float) -> Resul
             first = [median(each.load.first_us) / 1e3 for each in turns]
             figures[f"first_piece_{name}"] = told(spread(first), "ms under way", None, 3)
         figures["first_piece_held"] = _counted(sum(each.load.held for name in FIRST for each in paced[name]))
+    for job, (ours, theirs) in GUARDED.items():
+        if job in found:
+            figures[f"least_{job}"] = told(least(found[job], ours, theirs), "x nginx, least of all turns", None, 2)
     figures["memory"] = told(Spread(memory_mb, memory_mb, memory_mb), "MB a worker", MEMORY_MB, 1)
     return Results(
         machine=machine(),

@@ -17,6 +17,12 @@ from benchmarks.gateway.stage import staged
 NEEDED = ("nginx", "wrk", "openssl")
 
 
+def absent() -> str:
+    """What is to be installed first; empty when nothing is."""
+    lacking = [name for name in NEEDED if shutil.which(name) is None]
+    return f"This needs {' and '.join(lacking)}: apt install nginx-light wrk openssl" if lacking else ""
+
+
 def main(show: Callable[[str], object] = print) -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -25,8 +31,8 @@ def main(show: Callable[[str], object] = print) -> int:
     parser.add_argument("--jobs", default=",".join(job.name for job in JOBS))
     parser.add_argument("--dry", action="store_true", help="show the figures and write nothing")
     options = parser.parse_args()
-    if absent := [name for name in NEEDED if shutil.which(name) is None]:
-        show(f"This needs {' and '.join(absent)}: apt install nginx-light wrk openssl")
+    if lacking := absent():
+        show(lacking)
         return 2
     uvloop.install()
     wanted = options.jobs.split(",")

@@ -126,7 +126,7 @@ def make_certificate(folder: Path) -> Path:
 @contextmanager
 def staged() -> Generator[Stage]:
     """Everything, on free ports of this machine, until the block ends."""
-    plain, tls, nginx_plain, nginx_tls, port = free_ports(5)
+    plain, tls, nginx_plain, nginx_tls, relay, port = free_ports(6)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         certificate = make_certificate(folder)
@@ -140,11 +140,13 @@ def staged() -> Generator[Stage]:
         (data / "run" / "snapshot.json").write_bytes(msgspec.json.encode(snapshot(plain, tls)))
         upstream = [sys.executable, "-m", "benchmarks.gateway.upstream", "--port", str(plain), "--tls-port", str(tls)]
         worker = [sys.executable, "-m", "rondel.gateway.dataplane.main", "--data", str(data), "--port", str(port)]
-        relay = ["nginx", "-p", name, "-c", str(folder / "nginx.conf")]
+        nginx = ["nginx", "-p", name, "-c", str(folder / "nginx.conf")]
+        bare = [sys.executable, "-m", "benchmarks.gateway.relay", "--port", str(relay), "--upstream", str(plain)]
         environ = {"RONDEL_SECRET": SECRET.decode(), "SSL_CERT_FILE": str(certificate)}
         with (
             running([*upstream, "--certificate", str(certificate)], _models(plain), cwd=ROOT),
-            running(relay, _models(nginx_plain)) as nginx,
+            running(nginx, _models(nginx_plain)) as nginx_pid,
+            running(bare, _models(relay), cwd=ROOT) as relay_pid,
             running(worker, f"http://127.0.0.1:{port}/livez", environ=environ) as pid,
         ):
             ours = {
@@ -153,8 +155,9 @@ def staged() -> Generator[Stage]:
             }
             anchors = {
                 "direct": Contender(Door(plain)),
-                "nginx": Contender(Door(nginx_plain), nginx),
-                "nginx_tls": Contender(Door(nginx_tls), nginx),
+                "relay": Contender(Door(relay), relay_pid),
+                "nginx": Contender(Door(nginx_plain), nginx_pid),
+                "nginx_tls": Contender(Door(nginx_tls), nginx_pid),
             }
             yield Stage({**anchors, **ours}, pid, plain)
 
