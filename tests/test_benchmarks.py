@@ -9,6 +9,7 @@ from benchmarks.gateway.figures import GUARDED, JOBS, TABLES
 from benchmarks.gateway.guard import is_slower, verdict
 from benchmarks.gateway.load import Load
 from benchmarks.gateway.measuring import Turn, least
+from benchmarks.gateway.peers import PEERS
 from benchmarks.gateway.results import Results, Told, read
 from benchmarks.gateway.spread import coverage, rank, spread
 
@@ -122,3 +123,30 @@ def test_a_row_shows_value_interval_and_goal() -> None:
     assert "| 2.50 x nginx | 2.25 to 2.75 | 25.0 | 10.0 | 2, not met |" in text
     assert "50 MB a worker (goal 60, met)" in text
     assert not [line for line, after in pairwise(text.splitlines()) if line == after == ""]
+
+
+def test_a_gateway_that_could_not_be_installed_is_named_with_the_reason() -> None:
+    each = Told(value=9.0, unit="x nginx", goal=None, better="lower", met=None, low=8.0, high=10.0, cpu_us=900)
+    kept = Results(
+        machine={"cores": 2, "processor": "p", "platform": "l", "python": "3"},
+        versions={"rondel": "1", "nginx": "1.22", "LiteLLM": "1.106.2"},
+        rounds=6,
+        coverage=0.969,
+        figures={
+            f"{prefix}_{name}": each
+            for prefix in ("requests", "pieces", "added_p50", "memory")
+            for name in ("nginx", "mock", "LiteLLM")
+        },
+        absent={"Portkey": "npm is not installed"},
+        configurations={"LiteLLM": "one worker"},
+    )
+    text = page.peers(kept)
+    assert "| LiteLLM 1.106.2 | 9.0 (8.0 to 10.0) | 900 | 1,111 | 900.0 | 9.000 (8.000 to 10.000) | 9 |" in text
+    assert "| Rondel 1 |" in text
+    assert "- Portkey is not here: npm is not installed." in text
+
+
+def test_what_is_pinned_is_what_is_installed() -> None:
+    for peer in PEERS:
+        written = " ".join(word for command in peer.install for word in command) + peer.config[1]
+        assert peer.version in written, peer.name

@@ -9,7 +9,7 @@ class Job(NamedTuple):
     """One load, borne by each of `contenders` in turn, again and again.
 
     Without `streams` it is requests in a closed loop of `connections`, with prompts of `size` bytes; `seconds` is how
-    long one turn takes.
+    long one turn takes (of requests whole ones, as wrk counts).
     """
 
     name: str
@@ -41,7 +41,7 @@ class Table(NamedTuple):
 
 
 JOBS = (
-    Job("small", ("nginx", "relay", "bare", "mock", "translated"), seconds=1.5),
+    Job("small", ("nginx", "relay", "bare", "mock", "translated"), seconds=1),
     Job("kept", ("nginx", "recorded"), size=2048),
     Job("large", ("nginx", "mock"), size=16_384),
     Job("tls", ("nginx_tls", "tls", "tls_translated")),

@@ -28,6 +28,8 @@ class Door(NamedTuple):
     path: str = "/v1/chat/completions"
     key: str = KEY
     headers: tuple[tuple[str, str], ...] = ()
+    ends_with_done: bool = True
+    """Whether its streams have to end with `[DONE]`, as OpenAI's do."""
 
     @property
     def all_headers(self) -> dict[str, str]:
@@ -121,7 +123,7 @@ async def streams(door: Door, asked: Streams, seconds: float) -> Load:
             whole = BETWEEN.sub(b"", b"".join(got))
             sent = _sent(whole)
             pieces += len(sent)
-            errors += len(sent) != asked.chunks or b"data: [DONE]" not in whole
+            errors += len(sent) != asked.chunks or (door.ends_with_done and b"data: [DONE]" not in whole)
             held += len(sent) > 1 and first > sent[1]
         writer.close()
 

@@ -9,6 +9,7 @@ from benchmarks.gateway.stage import ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- gateway: made by python -m benchmarks.gateway.page -->", "<!-- /gateway -->"
+PEERS_BEGIN, PEERS_END = "<!-- peers: made by python -m benchmarks.gateway.page -->", "<!-- /peers -->"
 WHO = {
     "nginx": "nginx",
     "bare": "ours, a key and a route",
@@ -30,12 +31,49 @@ def section(kept: Results) -> str:
     return "\n".join([*lines, END])
 
 
-def _method(kept: Results) -> list[str]:
+def peers(kept: Results) -> str:
+    """Other gateways."""
+    told = f"""
+{_ran_on(kept)}
+
+All of them stand before the same upstream and bear the same load in the same run, one after the other in each of
+{kept.rounds} rounds: requests over 8 connections, 8 streams of 100 pieces, and one request at a time. Figures are
+medians with intervals that hold the true one in {kept.coverage:.1%} of cases. CPU is that of all processes; ours
+has limits, a budget, a price and a record of each request. Requests that were under way when a turn ended are in the
+CPU time and not in the count: at most eight a turn. `make bench-gateway PEERS=1` installs and measures them.
+"""
+    ours = {name: f"{name} {kept.versions.get(name, '')}" for name in ("nginx", *kept.configurations)}
+    rows = [
+        [
+            ours.get(name, f"Rondel {kept.versions['rondel']}"),
+            f"{each.value:.1f} ({each.low:.1f} to {each.high:.1f})",
+            f"{each.cpu_us:,.0f}",
+            f"{1e6 / (each.cpu_us or 1):,.0f}",
+            f"{kept.figures[f'pieces_{name}'].cpu_us:,.1f}",
+            _milliseconds(kept.figures[f"added_p50_{name}"]),
+            f"{kept.figures[f'memory_{name}'].value:.0f}",
+        ]
+        for name, each in ordered(kept.figures, "requests_")
+    ]
+    head = ["", "CPU a request, x nginx", "µs", "requests/s of a core", "µs a piece of a stream", "added p50, ms", "MB"]
+    lines = [PEERS_BEGIN, "## Other gateways", "", *told.strip().splitlines(), "", *_table(head, rows), ""]
+    lines += [f"- {name}: {how}." for name, how in kept.configurations.items()]
+    lines += [f"- {name} is not here: {why}." for name, why in kept.absent.items()]
+    return "\n".join([*lines, PEERS_END])
+
+
+def _ran_on(kept: Results) -> str:
     machine = kept.machine
     versions = ", ".join(f"{name} {number}" for name, number in kept.versions.items())
+    return (
+        f"{machine['processor']}, {machine['cores']} cores shared by load, upstream and all that is measured;\n"
+        f"{machine['platform']}, Python {machine['python']};\n{versions}."
+    )
+
+
+def _method(kept: Results) -> list[str]:
     lines = f"""
-{machine["processor"]}, {machine["cores"]} cores shared by load, upstream, nginx and gateway;
-{machine["platform"]}, Python {machine["python"]}; {versions}.
+{_ran_on(kept)}
 
 CPU is that of one worker process, in the program and in the kernel, from `/proc/PID/task/*/schedstat`; load and
 upstream are not in it. 1,000,000 divided by the microseconds are the requests a second of one core. nginx relays the
@@ -111,8 +149,11 @@ def put(text: str, part: str, begin: str, end: str) -> str:
 
 def page(text: str) -> str:
     """The page as the kept results have it."""
-    kept = read("gateway")
-    return put(text, section(kept), BEGIN, END) if kept is not None else text
+    if (kept := read("gateway")) is not None:
+        text = put(text, section(kept), BEGIN, END)
+    if (kept := read("gateway_peers")) is not None:
+        text = put(text, peers(kept), PEERS_BEGIN, PEERS_END)
+    return text
 
 
 def main() -> int:

@@ -38,14 +38,19 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     against_us: float | None = None
 
 
-class Results(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `coverage` is that of the intervals."""
+class Results(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One run. `coverage` is that of the intervals.
+
+    Of other gateways, `absent` says why one could not be installed, and `configurations` how each ran.
+    """
 
     machine: dict[str, str | int]
     versions: dict[str, str]
     rounds: int
     coverage: float
     figures: dict[str, Told]
+    absent: dict[str, str] = {}
+    configurations: dict[str, str] = {}
 
 
 def machine() -> dict[str, str | int]:

@@ -20,7 +20,7 @@ NEEDED = ("nginx", "wrk", "openssl")
 def absent() -> str:
     """What is to be installed first; empty when nothing is."""
     lacking = [name for name in NEEDED if shutil.which(name) is None]
-    return f"This needs {' and '.join(lacking)}: apt install nginx-light wrk openssl" if lacking else ""
+    return f"This needs {' and '.join(lacking)}: apt install nginx wrk openssl" if lacking else ""
 
 
 def main(show: Callable[[str], object] = print) -> int:
