@@ -30,7 +30,7 @@ fuzz: .venv/.dev  ## Feed tampered requests to the gateway's HTTP edge for FUZZ_
 
 bench: bench-gateway bench-console  ## Run the benchmarks there are
 
-bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time (6 minutes; PEERS=1: other gateways too)
+bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time, 6 minutes (PEERS=1: other gateways too, 12)
 	.venv/bin/python -m benchmarks.gateway.run $(BENCH)
 	$(if $(PEERS),.venv/bin/python -m benchmarks.gateway.peers)
 

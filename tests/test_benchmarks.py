@@ -137,13 +137,13 @@ def test_a_gateway_that_could_not_be_installed_is_named_with_the_reason() -> Non
             for prefix in ("requests", "pieces", "added_p50", "memory")
             for name in ("nginx", "mock", "LiteLLM")
         },
-        absent={"Portkey": "npm is not installed"},
+        absent={"Portkey": "it cannot be installed: npm is not installed"},
         configurations={"LiteLLM": "one worker"},
     )
     text = page.peers(kept)
     assert "| LiteLLM 1.106.2 | 9.0 (8.0 to 10.0) | 900 | 1,111 | 900.0 | 9.000 (8.000 to 10.000) | 9 |" in text
     assert "| Rondel 1 |" in text
-    assert "- Portkey is not here: npm is not installed." in text
+    assert "- Portkey is not here: it cannot be installed: npm is not installed." in text
 
 
 def test_what_is_pinned_is_what_is_installed() -> None:

@@ -228,11 +228,16 @@ def main(show: Callable[[str], object] = print) -> int:
         for peer in PEERS:
             show(f"{peer.name} {peer.version} in {peer.folder}")
             if problem := install(peer):
-                problems[peer.name] = problem
-                show(f"{peer.name} cannot be installed: {problem}")
+                problems[peer.name] = f"it cannot be installed: {problem}"
                 continue
-            contenders[peer.name] = start(peer, stage, stack)
+            try:
+                contenders[peer.name] = start(peer, stage, stack)
+            except (OSError, SystemExit) as error:
+                problems[peer.name] = f"it does not answer: {error}"
+                continue
             running_peers[peer.name] = peer
+        for name, problem in problems.items():
+            show(f"{name}: {problem}")
         for job in jobs(tuple(running_peers)):
             found[job.name] = interleaved(job, contenders, options.rounds, show, options.share)
         memory_mb = {name: rss_mb(contenders[name].pid) for name in (*OURS, *running_peers)}
