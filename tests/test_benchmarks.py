@@ -121,7 +121,7 @@ def test_a_row_shows_value_interval_and_goal() -> None:
     )
     text = page.section(kept)
     assert "| 2.50 x nginx | 2.25 to 2.75 | 25.0 | 10.0 | 2, not met |" in text
-    assert "50 MB a worker (goal 60, met)" in text
+    assert "after the load without TLS: 50 MB (goal 60, met)" in text
     assert not [line for line, after in pairwise(text.splitlines()) if line == after == ""]
 
 

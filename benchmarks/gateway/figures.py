@@ -44,15 +44,15 @@ JOBS = (
     Job("small", ("nginx", "relay", "bare", "mock", "translated"), seconds=1),
     Job("kept", ("nginx", "recorded"), size=2048),
     Job("large", ("nginx", "mock"), size=16_384),
-    Job("tls", ("nginx_tls", "tls", "tls_translated")),
     Job("flood", ("nginx", "relay", "mock", "pii"), streams=Streams(), seconds=1.5),
     Job("flood_personal", ("nginx", "pii"), streams=Streams(personal=True), seconds=1.5),
+    Job("tls", ("nginx_tls", "tls", "tls_translated")),
     Job("flood_tls", ("nginx_tls", "tls", "tls_translated"), streams=Streams(), seconds=1.5),
     Job("alone", ("direct", "nginx", "mock", "tls_translated"), connections=1, seconds=1),
     Job(
         "paced",
         ("direct", "nginx", "mock", "pii", "tls_translated"),
-        streams=Streams(chunks=25, interval_ms=20),
+        streams=Streams(chunks=8, interval_ms=100),
         seconds=0.6,
     ),
 )
@@ -118,6 +118,8 @@ TABLES = (
         ),
     ),
 )
+MEMORY_AFTER = {"memory": "flood_personal", "memory_tls": "paced"}
+"""Memory of the worker, by figure, after which of the jobs: before any with TLS, and after all."""
 ADDED_P50_MS, MEMORY_MB = 0.15, 60.0
 """Goals of what is no ratio."""
 

@@ -10,7 +10,7 @@ from statistics import median
 
 import msgspec
 
-from benchmarks.gateway.figures import ADDED_P50_MS, GUARDED, MEMORY_MB, TABLES, Figure
+from benchmarks.gateway.figures import ADDED_P50_MS, GUARDED, MEMORY_AFTER, MEMORY_MB, TABLES, Figure
 from benchmarks.gateway.measuring import Rounds, added_us, least, ratios
 from benchmarks.gateway.spread import Spread, coverage, rank, spread
 from benchmarks.gateway.stage import ROOT
@@ -97,8 +97,8 @@ def ratio(figure: Figure, rounds: Rounds) -> Told:
     )
 
 
-def results(found: Mapping[str, Rounds], rounds: int, memory_mb: float) -> Results:
-    """Of all jobs that were done."""
+def results(found: Mapping[str, Rounds], rounds: int, memory_mb: Mapping[str, float]) -> Results:
+    """Of all jobs that were done; `memory_mb` is the worker's after each of them."""
     figures = {
         figure.name: ratio(figure, found[figure.job])
         for table in TABLES
@@ -115,11 +115,15 @@ def results(found: Mapping[str, Rounds], rounds: int, memory_mb: float) -> Resul
         for name, turns in paced.items():
             first = [median(each.load.first_us) / 1e3 for each in turns]
             figures[f"first_piece_{name}"] = told(spread(first), "ms under way", None, 3)
-        figures["first_piece_held"] = _counted(sum(each.load.held for name in FIRST for each in paced[name]))
+        figures["first_piece_held"] = _counted(
+            sum(each.load.held for name in FIRST if name != "nginx" for each in paced[name])
+        )
     for job, (ours, theirs) in GUARDED.items():
         if job in found:
             figures[f"least_{job}"] = told(least(found[job], ours, theirs), "x nginx, least of all turns", None, 2)
-    figures["memory"] = told(Spread(memory_mb, memory_mb, memory_mb), "MB a worker", MEMORY_MB, 1)
+    for name, job in MEMORY_AFTER.items():
+        if job in memory_mb:
+            figures[name] = told(Spread(*[memory_mb[job]] * 3), "MB a worker", MEMORY_MB, 1)
     return Results(
         machine=machine(),
         versions=versions(),

@@ -37,11 +37,12 @@ def main(show: Callable[[str], object] = print) -> int:
     uvloop.install()
     wanted = options.jobs.split(",")
     found: dict[str, Rounds] = {}
+    memory_mb: dict[str, float] = {}
     with staged() as stage:
         for job in JOBS:
             if job.name in wanted:
                 found[job.name] = interleaved(job, stage.contenders, options.rounds, show, options.share)
-        memory_mb = rss_mb(stage.worker)
+                memory_mb[job.name] = rss_mb(stage.worker)
     kept = results(found, options.rounds, memory_mb)
     if options.dry:
         show(page.section(kept))
