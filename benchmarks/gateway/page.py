@@ -122,7 +122,7 @@ def _times(kept: Results) -> list[str]:
         lines += ["", *_table(head, first)]
         lines += [
             "",
-            f"First pieces of ours that came only after the second had been sent: {held.value:g} (goal 0, {_met(held)}).",
+            f"First pieces of ours that came after the second was sent: {held.value:g} (goal 0, {_met(held)}).",
         ]
     return lines
 
