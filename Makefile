@@ -30,8 +30,12 @@ fuzz: .venv/.dev  ## Feed tampered requests to the gateway's HTTP edge for FUZZ_
 
 bench: bench-gateway bench-console bench-cache  ## Run the benchmarks there are
 
-bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time
-	.venv/bin/python -m benchmarks.gateway.run
+bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time, 6 minutes (PEERS=1: other gateways too, 12)
+	.venv/bin/python -m benchmarks.gateway.run $(BENCH)
+	$(if $(PEERS),.venv/bin/python -m benchmarks.gateway.peers)
+
+check-speed: .venv/.dev  ## Fail where the gateway has become more than a quarter slower than it is kept to be
+	.venv/bin/python -m benchmarks.gateway.guard
 
 bench-cache: .venv/.dev  ## False hits of the semantic cache, on the questions in RONDEL_TEST_DATA
 	.venv/bin/python -m benchmarks.cache.run --data $(RONDEL_TEST_DATA)
@@ -67,4 +71,4 @@ clean:  ## Remove the virtual environment and what tests left
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help demo test check fuzz train bench bench-gateway bench-console bench-cache screenshots lock clean
+.PHONY: help demo test check fuzz train bench bench-gateway check-speed bench-console bench-cache screenshots lock clean

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 REQUIRED = frozenset(filter(None, os.environ.get("RONDEL_REQUIRE", "").split(",")))
-"""RONDEL_REQUIRE=postgres,redis,chromium,model: what this machine has to have."""
+"""RONDEL_REQUIRE=postgres,redis,nginx,chromium,model: what this machine has to have."""
 
 
 def missing(name: str, reason: str) -> NoReturn:
