@@ -155,6 +155,8 @@ def question_of(
         told = {name: _decode(value) for name, value in fields.items() if name not in _SILENT}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    if "max_tokens" in told and "max_completion_tokens" not in told:  # two names of one limit
+        told["max_completion_tokens"] = told.pop("max_tokens")
     place = [mark.hex(), list(owner), operation.value, dict(variables)]
     key = _hash([*place, told])
     if not is_semantic:

@@ -12,22 +12,23 @@ from collections.abc import Callable, Sequence
 import structlog
 from msgspec.structs import replace
 
-from rondel.errors import Invalid, RondelError, TimedOut, Unavailable, UpstreamFailed
+from rondel.errors import Invalid, RondelError, Unavailable
 from rondel.gateway.caching import Kept, Wish
 from rondel.gateway.costing import total_tokens
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.breaking import blame
 from rondel.gateway.dataplane.cache.seeking import Seeking
 from rondel.gateway.dataplane.choosing import Picker
+from rondel.gateway.dataplane.failing import Failure, answer_failure, problem_of
 from rondel.gateway.dataplane.folding import EMPTY
 from rondel.gateway.dataplane.guarding import check_fields
-from rondel.gateway.dataplane.intake import EXCERPT, Gather, Intake, Outcome, Relay, read_body
+from rondel.gateway.dataplane.intake import EXCERPT, Gather, Intake, Outcome, Relay
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.ports import Reply
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
 from rondel.gateway.dataplane.sending import send
-from rondel.gateway.dataplane.translating import ChatWriter, intake_of
+from rondel.gateway.dataplane.translating import ChatWriter, intake_of, spoken
 from rondel.gateway.dataplane.upstream import Dial, Line
 from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.wire import (
@@ -37,14 +38,13 @@ from rondel.gateway.dataplane.wire import (
     error_answer,
     error_type,
     problem_answer,
-    retry_after,
 )
 from rondel.gateway.dataplane.worker import Worker
-from rondel.gateway.models import Fields
+from rondel.gateway.models import Fields, Operation
 from rondel.gateway.picking import kept_callable, paced
 from rondel.gateway.ports import Call, Problem
 from rondel.gateway.replaying import replay
-from rondel.gateway.rules import OUR_FAULT_STATUS, is_retried, parse_retry_after, pause_s
+from rondel.gateway.rules import is_retried, parse_retry_after, pause_s
 from rondel.telemetry.records import ArmStage, GuardVerdict
 
 log = structlog.get_logger()
@@ -138,7 +138,8 @@ class Exchange:
         if self.lane.picker is not None:
             self._pick(self.lane.picker)
         if self.lane.cache is not None and (flights := self._worker.flights) is not None:
-            self.seeking = flights.ask(self, self.lane.cache, self._wish())
+            wish = self._wish()
+            self.seeking = None if wish is None else flights.ask(self, self.lane.cache, wish)
         if self.seeking is None:
             self._try()
         else:
@@ -236,10 +237,16 @@ class Exchange:
 
     # What the cache says
 
-    def _wish(self) -> Wish:
+    def _wish(self) -> Wish | None:
+        """What is asked, in OpenAI's dialect whoever asks it; None for what cannot be said there."""
         asked = self.asked
-        fields = asked.fields if self.changed is None else self.changed
-        return Wish(asked.entry.cache, self.way.key, asked.user, asked.operation, fields, asked.head.metadata)
+        is_chat = asked.entry.foreign is not None and asked.operation is not Operation.COUNT_TOKENS
+        try:
+            fields = asked.fields if self.changed is None else self.changed
+        except Invalid:
+            return None
+        operation = Operation.CHAT if is_chat else asked.operation
+        return Wish(asked.entry.cache, self.way.key, asked.user, operation, fields, asked.head.metadata)
 
     def _land(self, seeking: Seeking, result: Result) -> Result:
         """Keep a good answer, and let those go on who wait for it; what its own caller got."""
@@ -260,12 +267,14 @@ class Exchange:
         body, head = kept.whole(self.request_id), self.asked.head
         told = replace(EMPTY, body=body, id=kept.id_of(self.request_id), model=kept.model)
         told = replace(told, finish_reason=kept.finish_reason, is_done=True, is_finished=True)
-        if not self.is_stream:
-            self._close(Result(200, outcome=Outcome(body, told)), Answer(200, body))
-            return
-        self.first_token = self._worker.now()
-        data = replay(body, self.asked.operation, wants_usage=head.wants_usage)
-        self._close(Result(200, outcome=Outcome(data, told)), Answer(200, data, EVENT_STREAM))
+        data, content_type = body, JSON
+        if self.is_stream:
+            self.first_token = self._worker.now()
+            operation = self.asked.operation if self.asked.entry.foreign is None else Operation.CHAT
+            data = replay(body, operation, wants_usage=head.wants_usage)
+            content_type = JSON if head.is_array else EVENT_STREAM
+        data = spoken(self.asked, data, is_stream=self.is_stream)
+        self._close(Result(200, outcome=Outcome(data, told)), Answer(200, data, content_type))
 
     def refuse(self, error: RondelError) -> None:
         """There is none, and no model may be asked."""
@@ -310,7 +319,7 @@ class Exchange:
         self._line = None
         intake, status = self._intake, self._status
         if intake is None:
-            if status == 429 and self._retry_after is None and (problem := self._problem()) is not None:
+            if status == 429 and self._retry_after is None and (problem := problem_of(self._failure())) is not None:
                 self._retry_after = problem.retry_after_s
             self._fail(f"answered with status {status}", status)
             return
@@ -381,44 +390,16 @@ class Exchange:
         return pause_s(len(self.tried), self._retry_after, self._worker.draw())
 
     def _give_up(self) -> None:
-        """The last try's failure is the answer: the upstream's own error where that is the caller's business."""
-        tried, status = self.tried[-1], self._status
+        """The last try's failure is the answer."""
         self.excerpt = self._error_body[:EXCERPT] or self.excerpt
-        name = tried.candidate.endpoint.connection.name
         if self._refused is not None:
             self._finish(replace(self._refused, is_refused=True))
-        elif status in OUR_FAULT_STATUS:
-            self._refuse(
-                UpstreamFailed(f"Connection {name!r} was refused by its provider (status {status}): check its secret.")
-            )
-        elif status >= 300 and (told := self._told(status)) is not None:
-            self._close(Result(status, error_type(status), tried.error), told)
-        elif status >= 300:
-            code = status if status in {400, 404, 408, 413, 422, 429, 503} else 502
-            message = f"Connection {name!r} {tried.error}."
-            problem = Problem(message, error_type(code), "upstream_failed")
-            self._close(Result(code, error_type(code), message), problem_answer(code, problem))
-        elif self._is_late:
-            self._refuse(TimedOut(f"Connection {name!r} {tried.error}."))
         else:
-            self._refuse(UpstreamFailed(f"Connection {name!r}: {tried.error}."))
+            self._close(*answer_failure(self._failure()))
 
-    def _problem(self) -> Problem | None:
-        """The upstream's error, if its body is one."""
-        body = self._error_body
-        return self.tried[-1].candidate.endpoint.provider.problem(self._status, body) if body else None
-
-    def _told(self, status: int) -> Answer | None:
-        """The upstream's error as the caller reads errors: its own bytes where both speak the same."""
-        body, call, wait = self._error_body, self._call, self._retry_after
-        extra = b"" if wait is None else retry_after(wait)
-        provider = self.tried[-1].candidate.endpoint.provider
-        if call is not None and call.operation is self.asked.operation and call.operation in provider.operations:
-            is_own = self.asked.entry.foreign is not None or provider.decoder(call) is None
-            if is_own and b'"error"' in body and read_body(body).error:
-                return Answer(status, body, headers=extra)
-        problem = self._problem()
-        return None if problem is None else problem_answer(status, problem, headers=extra)
+    def _failure(self) -> Failure:
+        wait, is_late = self._retry_after, self._is_late
+        return Failure(self.asked, self.tried[-1], self._call, self._status, self._error_body, wait, is_late)
 
     def _finish(self, outcome: Outcome) -> None:
         """An answer, good or broken off, is over."""

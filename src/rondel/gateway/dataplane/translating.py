@@ -255,6 +255,19 @@ def intake_of(
     return Gather(call.operation, is_stream=is_streamed, guards=guards, decoder=decoder, writer=writer)
 
 
+def spoken(asked: Asked, data: bytes, *, is_stream: bool) -> bytes:
+    """An answer that is at hand in OpenAI's dialect, whole or as its events, as its caller reads answers."""
+    foreign = asked.entry.foreign
+    if foreign is None:
+        return data
+    writer = foreign.dialect.writer(asked.fields, asked.head, asked.body)
+    if not is_stream:
+        return writer.whole(_decode(data))
+    reader = ChatReader()
+    chunks = [*reader.feed(data), *reader.end()]
+    return b"".join(map(writer.feed, chunks)) + writer.end()
+
+
 _NOTHING = Folding(Operation.CHAT).end()
 
 
