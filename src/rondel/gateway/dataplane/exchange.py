@@ -7,7 +7,7 @@ shadows.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 from msgspec.structs import replace
@@ -24,7 +24,6 @@ from rondel.gateway.dataplane.folding import EMPTY
 from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import EXCERPT, Gather, Intake, Outcome, Relay
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
-from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.ports import Reply
 from rondel.gateway.dataplane.recording import Result, Tried, record_of
 from rondel.gateway.dataplane.sending import send
@@ -201,7 +200,7 @@ class Exchange:
 
     def _ask(self, candidate: Candidate, now: float) -> None:
         try:
-            sent = send(self, candidate, is_checked=self.is_checked, now=now)
+            sent = send(self, candidate, now)
         except RondelError as error:
             self._refuse(error)
             return
@@ -218,22 +217,13 @@ class Exchange:
 
     def _make_intake(self, call: Call, candidate: Candidate, *, is_events: bool) -> Intake:
         """What takes the answer in: by what the server sends, which need not be what it was asked for."""
-        decoder, outward = candidate.endpoint.provider.decoder(call), self._outward()
+        decoder, outward = candidate.endpoint.provider.decoder(call), self.lane.outward
         if decoder is not None or self.asked.entry.foreign is not None:
             return intake_of(self.asked, call, decoder, outward, is_stream=self.is_stream, is_events=is_events)
         if self.is_stream and is_events:
             hides = candidate.asks_for_usage and not self.asked.head.wants_usage
             return Relay(call.operation, hides_usage=hides, guards=outward)
         return Gather(call.operation, is_stream=is_events, guards=outward)
-
-    @property
-    def is_checked(self) -> bool:
-        """Whether somebody looks at answers before the caller gets them."""
-        return self.lane.cascade is not None or bool(self._outward())
-
-    def _outward(self) -> Sequence[Guard]:
-        """The guardrails that look at answers."""
-        return [guard for guard in self.lane.guards if guard.rule.on_output] if self.lane.guards else ()
 
     # What the cache says
 

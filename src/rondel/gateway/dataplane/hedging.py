@@ -133,7 +133,7 @@ class HedgedExchange(Exchange):
         if candidate is None or not self._worker.retries.take():
             return
         with suppress(RondelError):  # what this target cannot be asked, the first one still can
-            sent = send(self, candidate, is_checked=self.is_checked, now=now)
+            sent = send(self, candidate, now)
             self._rival = Rival(self, Tried(candidate, now, why="hedge"), sent)
             self._rival.start()
 

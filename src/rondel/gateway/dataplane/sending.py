@@ -24,8 +24,8 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     told: bytes
 
 
-def send(told: Told, candidate: Candidate, *, is_checked: bool, now: float) -> Sent:
-    """The request as `candidate` gets it; `is_checked` says that a guardrail is to look at the answer.
+def send(told: Told, candidate: Candidate, now: float) -> Sent:
+    """The request as `candidate` gets it.
 
     Raises:
         Invalid: this kind of server cannot be asked that, or the release's prompt cannot be filled.
@@ -34,7 +34,7 @@ def send(told: Told, candidate: Candidate, *, is_checked: bool, now: float) -> S
     asked, is_stream = told.asked, told.is_stream
     operation, target = asked.operation, candidate.target
     if asked.entry.foreign is not None:
-        return _send_foreign(told, candidate, asked.entry.foreign, is_checked=is_checked, now=now)
+        return _send_foreign(told, candidate, asked.entry.foreign, now)
     if (
         told.changed is None
         and candidate.is_plain
@@ -51,13 +51,13 @@ def send(told: Told, candidate: Candidate, *, is_checked: bool, now: float) -> S
     return _send_chat(told, candidate, operation, now)
 
 
-def _send_foreign(told: Told, candidate: Candidate, foreign: Foreign, *, is_checked: bool, now: float) -> Sent:
+def _send_foreign(told: Told, candidate: Candidate, foreign: Foreign, now: float) -> Sent:
     """A request in another dialect: its own bytes to a server that speaks it, where nothing has to be looked into or
     changed but the model; a chat else.
     """
     asked, is_stream = told.asked, told.is_stream
     operation, target, endpoint = asked.operation, candidate.target, candidate.endpoint
-    is_looked_into = is_checked and operation is not Operation.COUNT_TOKENS
+    is_looked_into = told.lane.is_checked and operation is not Operation.COUNT_TOKENS
     is_own = operation in endpoint.provider.operations and not (is_looked_into or target.body) and candidate.is_plain
     if not is_own or told.changed is not None:
         if operation is Operation.COUNT_TOKENS:

@@ -89,6 +89,10 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     cascade: Cascade | None = None
     answers: int = 1
     """How many answers a request may have to pay for."""
+    outward: tuple[Guard, ...] = ()
+    """The guardrails that look at answers."""
+    is_checked: bool = False
+    """Whether somebody looks at answers before the caller gets them."""
     cache: CacheRule | None = None
     """How answers are kept, if they are; never those of a shadow."""
 
@@ -226,6 +230,7 @@ def make_lane(plan: Plan, key: VirtualKey, route: Route, release: ReleaseCall, s
                 {},
             )
         )
+    outward = tuple(guard for guard in guards if guard.rule.on_output)
     lane = Lane(
         release,
         release.told,
@@ -236,6 +241,8 @@ def make_lane(plan: Plan, key: VirtualKey, route: Route, release: ReleaseCall, s
         refusal,
         release.targets[0].price,
         route.resting_share,
+        outward=outward,
+        is_checked=bool(outward),
         cache=_cache_rule(route, release, stage, candidates, guards),
     )
     own = sum(candidate.release is release for candidate in candidates)
@@ -267,7 +274,16 @@ def _with_policy(lane: Lane, route: Route, own: int) -> Lane:
     is_paced = route.policy is Policy.FASTEST or (hedge is not None and hedge.after_s is None)
     price = max((one.price for one in lane.candidates if one.price), key=_weight, default=lane.price)
     answers = len(lane.candidates) if cascade else 1
-    return replace(lane, picker=picker, is_paced=is_paced, hedge=hedge, cascade=cascade, price=price, answers=answers)
+    return replace(
+        lane,
+        picker=picker,
+        is_paced=is_paced,
+        hedge=hedge,
+        cascade=cascade,
+        price=price,
+        answers=answers,
+        is_checked=lane.is_checked or cascade is not None,
+    )
 
 
 def _weight(price: ModelPrice) -> int:
