@@ -38,7 +38,7 @@ def build(routers: Sequence[APIRouter], *, version: str, body_limit: int = 32 * 
     )
     for router in routers:
         app.include_router(router)
-    app.add_api_route("/healthz", _healthy, include_in_schema=False)
+    app.add_api_route("/api/healthz", _healthy, include_in_schema=False)
     app.add_exception_handler(RondelError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)

@@ -162,7 +162,7 @@ def is_healthy(host: str, port: int) -> bool:
     """Whether gateway and server both answer on the public port."""
     connection = HTTPConnection(host, port, timeout=2)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", "/api/healthz")
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False

@@ -123,7 +123,7 @@ def test_kill_9_of_gateway_and_server_loses_and_doubles_nothing(fresh: RealStack
 def test_while_the_server_is_down_chat_goes_on_and_the_rest_says_so(fresh: RealStack) -> None:
     with fresh.nothing_restarted():
         fresh.kill("server")
-        fresh.until(lambda: httpx.get(f"{fresh.url}/healthz").status_code == 503)
+        fresh.until(lambda: httpx.get(f"{fresh.url}/api/healthz").status_code == 503)
         during = fresh.chat("are you there?")
         traces = httpx.post(f"{fresh.url}/v1/traces", content=b"{}", headers={"content-type": "application/json"})
         page = httpx.get(f"{fresh.url}/traces")
