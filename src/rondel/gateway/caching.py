@@ -40,7 +40,7 @@ _SILENT = frozenset({"model", "user", "metadata", "stream", "stream_options", "s
 _OPERATIONS = frozenset({Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING})
 _GOOD_ENDS = frozenset({"stop", "tool_calls", "function_call"})
 _NEGATIONS = re.compile(r"\b(?:not?|never|none|without|cannot|nor|neither)\b|n['\u2019]t\b", re.IGNORECASE)
-_FIGURES = re.compile(r"\w*\d[\w.,:/-]*")
+_FIGURES = re.compile(r"(?<!\w)[^\W\d]*\d[\w.,:/-]*")
 _WORDS = re.compile(r"\w+")
 
 _decode = msgspec.json.decode

@@ -25,6 +25,7 @@ MEDIUM_TOKENS = 50_000
 
 Source: https://platform.openai.com/docs/guides/images-vision#calculating-costs (gpt-4o-mini at 768 x 2048).
 """
+MOST_CHOICES = 1024
 LARGEST_COUNT = 1_000_000_000
 """No single request has as many tokens: what is reported above it is nonsense."""
 
@@ -386,7 +387,8 @@ def estimate(
     is taken to be `DEFAULT_ANSWER_TOKENS` long.
     """
     load = Load(load) if isinstance(load, int) else load
-    made = (DEFAULT_ANSWER_TOKENS if max_tokens is None else max_tokens) * max(choices, 1)
+    limit = DEFAULT_ANSWER_TOKENS if max_tokens is None else min(max(max_tokens, 0), LARGEST_COUNT)
+    made = limit * min(max(choices, 1), MOST_CHOICES)
     media = load.media * MEDIUM_TOKENS
     guess = load.text_bytes // BYTES_PER_TOKEN + 1 + min(media, load.media_bytes // BYTES_PER_TOKEN) + made
     if price is None:

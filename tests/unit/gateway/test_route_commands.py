@@ -10,8 +10,8 @@ from rondel.gateway.commands import group
 
 ROUTE: dict[str, Any] = {"name": "r", "arms": [], "target": None, "attempts": 5, "policy": "order", "hedge": None}
 LIMITS: dict[str, Any] = {
-    "owner": "key:app", "routes": [], "models": [], "connections": [], "mcp": [], "requests_per_minute": None, "tokens_per_minute": None,
-    "concurrent": None, "budget_nano": None, "guardrails": [],
+    "owner": "key:app", "routes": [], "models": [], "connections": [], "mcp": [],
+    "requests_per_minute": None, "tokens_per_minute": None, "concurrent": None, "budget_nano": None, "guardrails": [],
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from rondel.gateway.models import Fields, Head, Operation, VirtualKey
 from rondel.gateway.picking import Traits
 from rondel.gateway.rules import TraceParent, Unit, parse_fields, parse_head, parse_traceparent, unit_of
 
+LONGEST_USER = 512
 _SECRETS = (b"x-api-key", b"x-goog-api-key", b"api-key")
 """Where clients of Anthropic, Google and Azure put their key."""
 _SESSIONS = (b"x-rondel-session", b"session_id", b"conversation_id")
@@ -147,7 +148,7 @@ def read(asked: Asked, ways: Ways) -> Way:
     else:
         asked.head = head = foreign.dialect.head(foreign.target, foreign.headers, asked.body)
     asked.session = entry.session or head.metadata.get("session", "")
-    asked.user = head.user or entry.user
+    asked.user = head.user[:LONGEST_USER] or entry.user
     asked.unit = unit_of(asked.session, asked.user, asked.request_id)
     way = ways.find(entry.key, head.model)
     if way.rules:

@@ -29,6 +29,11 @@ class Breaker:
         """Whether it rests because it failed, and not because it asked for it."""
         return not self._is_asked_for
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether it rested since it last answered."""
+        return self._rests_until > 0
+
     def wait_s(self, now: float) -> float:
         """Seconds until it may be asked; 0 when it may be now."""
         if self._rests_until <= now:

@@ -9,7 +9,7 @@ import httptools
 import structlog
 from msgspec.structs import replace
 
-from rondel.errors import Invalid, NotFound, TimedOut, TooLarge
+from rondel.errors import Invalid, NotFound, TimedOut, TooLarge, Unauthorized
 from rondel.gateway.dataplane.asking import Entry
 from rondel.gateway.dataplane.heads import locate
 from rondel.gateway.dataplane.ports import Handler, Uploading
@@ -148,6 +148,10 @@ class Caller(asyncio.Protocol):
         request.parts.append(piece)
         if not self._missing:
             request.is_complete, self._entry = True, None
+            expires = entry.key.expires_at_ns
+            if expires is not None and expires <= self._worker.now_ns():
+                self.answer(error_answer(Unauthorized("The key has expired: ask for a new one.")))
+                return
             self._handler = self._reception.admit(self, entry, request.operation, request.whole_body())
             if rest:
                 self.data_received(rest)

@@ -25,7 +25,7 @@ from rondel.gateway.escalating import (
     text_given,
     wants_json,
 )
-from rondel.gateway.models import Operation
+from rondel.gateway.models import Fields, Operation
 from rondel.gateway.routing import Cascade, Judge
 from rondel.gateway.rules import TraceParent, parse_head, unit_of
 from rondel.ids import chance
@@ -137,16 +137,16 @@ class Case(NamedTuple):
     ticket: Ticket
 
 
-def case(worker: Worker, judge: Judge, asked: Asked, way: Way, outcome: Outcome) -> Case:
-    """Ask `judge` about an answer to `asked`: a request of the same key in the same trace, with a record, limits and
-    costs of its own.
+def case(worker: Worker, judge: Judge, asked: Asked, fields: Fields, way: Way, outcome: Outcome) -> Case:
+    """Ask `judge` about an answer to `asked`, whose `fields` are as guardrails let them through: a request of the same
+    key in the same trace, with a record, limits and costs of its own.
 
     Raises:
         RondelError: it cannot be asked now.
     """
     if worker.ways is None:
         raise Unavailable("There is no snapshot.")
-    body = judge_request(judge.route, judge.rubric, question_of(asked.fields), text_given(outcome.folded.body) or "")
+    body = judge_request(judge.route, judge.rubric, question_of(fields), text_given(outcome.folded.body) or "")
     entry = Entry(asked.entry.key, "", "", asked.entry.tags, TraceParent(asked.trace_id, asked.span_id, 1))
     now_ns, now = worker.now_ns(), worker.now()
     request_id, span_id = worker.series.new(now_ns), chance(8).hex()
@@ -239,6 +239,8 @@ class CascadedExchange(Exchange):
             self._give_up()
 
     def _go_on(self, status: int, now: float) -> None:
+        if self._steps is not None:
+            self._steps.released()  # what came before it broke off is nobody's
         if self._steps is not None and self._steps.kept is not None:
             self._climb(self._steps, now)
         else:
@@ -247,7 +249,9 @@ class CascadedExchange(Exchange):
     def _ask_judge(self, steps: Steps, judge: Judge, outcome: Outcome) -> None:
         verdict = Verdict(lambda is_good: self._take(lambda: self._judged(steps, outcome, is_good)))
         try:
-            asked, way, lane, ticket = case(self._worker, judge, self.asked, self.way, outcome)
+            asked, way, lane, ticket = case(
+                self._worker, judge, self.asked, self.changed or self.asked.fields, self.way, outcome
+            )
         except RondelError:  # such as its limits, or that its route is gone
             verdict.give(None)
             return

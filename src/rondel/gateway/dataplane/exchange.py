@@ -115,7 +115,9 @@ class Exchange:
     # The tries
 
     def start(self) -> None:
-        """Check the input, and ask the first target."""
+        """Check the input, and ask the first target; nothing for who is gone already."""
+        if self._is_over:
+            return
         self._worker.exchanges.add(self)
         self._take(self._begin)
 
@@ -229,8 +231,10 @@ class Exchange:
 
     def _wish(self) -> Wish | None:
         """What is asked, in OpenAI's dialect whoever asks it; None for what cannot be said there."""
-        asked = self.asked
-        is_chat = asked.entry.foreign is not None and asked.operation is not Operation.COUNT_TOKENS
+        asked, foreign = self.asked, self.asked.entry.foreign
+        if asked.operation is Operation.RESPONSES or (foreign is not None and foreign.asks_for_beta):
+            return None  # the server keeps what was answered, or says what nobody here knows
+        is_chat = foreign is not None and asked.operation is not Operation.COUNT_TOKENS
         try:
             fields = asked.fields if self.changed is None else self.changed
         except Invalid:
@@ -254,6 +258,9 @@ class Exchange:
 
     def give(self, kept: Kept) -> None:
         """The answer was there."""
+        self._take(lambda: self._give(kept))
+
+    def _give(self, kept: Kept) -> None:
         body, head = kept.whole(self.request_id), self.asked.head
         told = replace(EMPTY, body=body, id=kept.id_of(self.request_id), model=kept.model)
         told = replace(told, finish_reason=kept.finish_reason, is_done=True, is_finished=True)

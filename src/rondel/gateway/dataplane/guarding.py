@@ -21,6 +21,8 @@ from rondel.telemetry.records import GuardVerdict
 
 _ANSWER = frozenset({"content", "text"})
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_CALLS = (("tool_calls", "function", "arguments"), ("custom", "custom", "input"))
+"""Where the text of a call stands: the channel's name, the part of the call, and the field in it."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -190,10 +192,12 @@ class StreamGuard:
             is_changed |= self._text(holder, name, (index, name, 0))
         for position, call in enumerate(_objects(holder.get("tool_calls"))):
             number = call.get("index", position)
-            function = call.get("function")
-            if _is_object(function):
-                channel = (index, "tool_calls", number if isinstance(number, int) else position)
-                is_changed |= self._text(function, "arguments", channel)
+            place = number if isinstance(number, int) else position
+            for channel, part, text in _CALLS:
+                if _is_object(told := call.get(part)):
+                    is_changed |= self._text(told, text, (index, channel, place))
+        if _is_object(told := holder.get("function_call")):
+            is_changed |= self._text(told, "arguments", (index, "function_call", 0))
         if choice.get("finish_reason"):
             is_changed |= self._flush(choice, index)
         return is_changed
@@ -228,17 +232,24 @@ def _append(choice: dict[str, Any], channel: Channel, rest: str) -> None:
     delta = choice.get("delta")
     if not _is_object(delta):
         delta = choice["delta"] = {}
-    if name != "tool_calls":
+    if name == "function_call":
+        told = delta.get(name)
+        if not _is_object(told):
+            told = delta[name] = {}
+        told["arguments"] = (told.get("arguments") or "") + rest
+        return
+    part = next(((part, text) for channel, part, text in _CALLS if channel == name), None)
+    if part is None:
         delta[name] = (delta.get(name) or "") + rest
         return
     calls = delta.get("tool_calls")
     if not _is_list(calls):
         calls = delta["tool_calls"] = []
     for call in _objects(calls):
-        if call.get("index") == number and _is_object(function := call.get("function")):
-            function["arguments"] = (function.get("arguments") or "") + rest
+        if call.get("index") == number and _is_object(told := call.get(part[0])):
+            told[part[1]] = (told.get(part[1]) or "") + rest
             return
-    delta["tool_calls"] = [*calls, {"index": number, "function": {"arguments": rest}}]
+    delta["tool_calls"] = [*calls, {"index": number, part[0]: {part[1]: rest}}]
 
 
 def check_answer(guards: Sequence[Guard], body: bytes) -> Guarded:
@@ -253,8 +264,11 @@ def check_answer(guards: Sequence[Guard], body: bytes) -> Guarded:
         for name in names:
             is_changed |= _check_field(guards, tallies, holder, name)
         for call in _objects(holder.get("tool_calls")):
-            if _is_object(function := call.get("function")):
-                is_changed |= _check_field(guards, tallies, function, "arguments")
+            for _, part, text in _CALLS:
+                if _is_object(told := call.get(part)):
+                    is_changed |= _check_field(guards, tallies, told, text)
+        if _is_object(told := holder.get("function_call")):
+            is_changed |= _check_field(guards, tallies, told, "arguments")
         if edits and choice.get("logprobs"):
             choice["logprobs"] = None
             is_changed = True

@@ -269,7 +269,7 @@ class Meter:
             quota.free += back
             quota.cells[quota.place] += used
         if chain.is_paced:
-            _leave(chain, 0 if tokens is None else ticket.tokens - tokens)
+            _leave(chain, ticket.tokens, tokens)
 
     def _chain(self, users: Users, user: str) -> Chain:
         made = users.chain(self._base, user)
@@ -284,20 +284,21 @@ class Meter:
 
 
 def _pace(chain: Chain, tokens: int, now: float) -> None:
-    """Take of rates and places, or of none of them."""
+    """Take of rates and places, or of none of them; of a rate at most what a minute allows, which is all it holds."""
     for rate in chain.requests:
         if rate.free < 1 or now >= rate.until:
             rate.need(1, now)
     for rate in chain.tokens:
-        if rate.free < tokens or now >= rate.until:
-            rate.need(tokens, now)
+        wanted = min(tokens, rate.per_minute)
+        if rate.free < wanted or now >= rate.until:
+            rate.need(wanted, now)
     for quota in chain.at_once:
         if quota.free < 1:
             quota.need(1, now)
     for rate in chain.requests:
         rate.free -= 1
     for rate in chain.tokens:
-        rate.free -= tokens
+        rate.free -= min(tokens, rate.per_minute)
     for quota in chain.at_once:
         quota.free -= 1
 
@@ -307,17 +308,21 @@ def _ask_all(chain: Chain, tokens: int, nano: int, now: float) -> None:
     lacking = [quota.need for quota in chain.budgets if quota.free < nano]
     needs = [(need, nano) for need in lacking]
     needs += [(rate.need, 1) for rate in chain.requests if rate.free < 1 or now >= rate.until]
-    needs += [(rate.need, tokens) for rate in chain.tokens if rate.free < tokens or now >= rate.until]
+    for rate in chain.tokens:
+        wanted = min(tokens, rate.per_minute)
+        if rate.free < wanted or now >= rate.until:
+            needs.append((rate.need, wanted))
     needs += [(quota.need, 1) for quota in chain.at_once if quota.free < 1]
     for need, amount in needs:
         with suppress(LimitReached):
             need(amount, now)
 
 
-def _leave(chain: Chain, unused: int) -> None:
-    """Give back the places, and the tokens that were not used."""
-    for rate in chain.tokens:
-        rate.free += unused
+def _leave(chain: Chain, guessed: int, used: int | None) -> None:
+    """Give back the places, and the tokens that were not used; None keeps what was taken."""
+    if used is not None:
+        for rate in chain.tokens:
+            rate.free += min(guessed, rate.per_minute) - used
     for quota in chain.at_once:
         quota.free += 1
         if quota.free > quota.keep:

@@ -19,6 +19,8 @@ from rondel.gateway.rules import may_call, parse_address
 from rondel.guardrails.ports import GUARDRAILS, Guardrail
 from rondel.identity.rules import key_hash
 
+LONGEST_NAME = 512
+"""Characters of what may name a route or a model."""
 _HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """What a header's value may hold. Source: RFC 9110, 5.5."""
 
@@ -60,6 +62,7 @@ class Plan:
         self.pepper = bytes.fromhex(snapshot.hash_key)
         self._keys = {key.console_hash: key for key in snapshot.keys if key.console_hash}
         self._keys |= {key.hash: key for key in snapshot.keys}
+        self._by_id = {key.id: key for key in snapshot.keys}
         self._rotated = {key.old_hash: _until_old(key) for key in snapshot.keys if key.old_hash}
         self._routes = {(route.project_id, route.environment, route.name): route for route in snapshot.routes}
         self._releases = {release.id: release for release in snapshot.releases}
@@ -98,6 +101,16 @@ class Plan:
             raise Unauthorized("The key has expired: ask for a new one.")
         return key
 
+    def current(self, key: VirtualKey) -> VirtualKey:
+        """A key that was known by an earlier snapshot, as it is in this one.
+
+        Raises:
+            Unauthorized: it is gone.
+        """
+        if found := self._by_id.get(key.id):
+            return found
+        raise Unauthorized("This needs a key that is known: it was revoked.")
+
     def find(self, key: VirtualKey, name: str) -> Found:
         """What `name` stands for: a route, `connection/model`, or for some keys a release's id.
 
@@ -105,6 +118,8 @@ class Plan:
             NotFound: nothing is called that.
             Forbidden: the key may not call it.
         """
+        if len(name) > LONGEST_NAME:
+            raise NotFound(f"No route or model has a name of {len(name):,} characters.")
         route = self._routes.get((key.project_id, key.environment, name))
         if route is not None:
             if not _may_call(key, name, is_route=True):

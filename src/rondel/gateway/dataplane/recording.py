@@ -92,7 +92,7 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         cost = 0  # what it once cost was told with the request that asked for it
     at = asked.began_ns - int(asked.began * 1e9)  # what the monotonic clock's zero was by the wall's
     kept = _NO_PAYLOADS
-    if route.capture is not Capture.NONE:
+    if route.capture is not Capture.NONE and not lane.refusal:
         failed = status >= 400 or bool(result.error_type)
         if is_captured(route.capture, route.capture_share, asked.request_id, failed=failed):
             kept = _payloads(told, folded.body or told.excerpt, route.capture_limit)
@@ -201,7 +201,13 @@ def record_of_refusal(asked: Asked, result: Result, worker: "Worker") -> Gateway
     route = asked.way.route if asked.way else None
     key = asked.entry.key
     limit = route.capture_limit if route else 0
-    is_kept = route is not None and route.capture is not Capture.NONE and len(asked.body) <= limit
+    is_kept = (
+        route is not None
+        and asked.way is not None
+        and not asked.way.is_guarded  # what a guardrail would have taken out is still in it
+        and len(asked.body) <= limit
+        and is_captured(route.capture, route.capture_share, asked.request_id, failed=True)
+    )
     return GatewayRecord(
         request_id=asked.request_id,
         trace_id=asked.trace_id,

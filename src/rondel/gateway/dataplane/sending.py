@@ -63,7 +63,10 @@ def _send_foreign(told: Told, candidate: Candidate, foreign: Foreign, now: float
         if operation is Operation.COUNT_TOKENS:
             raise Invalid(f"Connection {endpoint.connection.name!r} does not count the tokens of this route.")
         return _send_chat(told, candidate, Operation.CHAT, now)
-    fields, original = parse_fields(asked.body), asked.body
+    fields = parse_fields(asked.body)
+    original: bytes | None = asked.body
+    if asked.body.count(b'"model"') > 1:  # of a name given twice only the last value may go on
+        original = None
     if is_stream is not asked.head.is_stream and "stream" in fields:
         fields, original = {**fields, "stream": raw(is_stream)}, None
     call = Call(operation, target.model, fields, is_stream, original, is_array=asked.head.is_array and is_stream)

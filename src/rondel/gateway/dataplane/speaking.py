@@ -31,6 +31,11 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
     headers: Mapping[bytes, bytes]
     passed: tuple[tuple[bytes, bytes], ...]
 
+    @property
+    def asks_for_beta(self) -> bool:
+        """Whether it wants what a server does not do for everybody."""
+        return any(name.endswith(b"-beta") for name, _ in self.passed)
+
 
 def foreign_of(operation: Operation | None, target: bytes, headers: Mapping[bytes, bytes]) -> Foreign | None:
     """What a request says by its path and its headers (named in lower case); None in OpenAI's chat completions."""

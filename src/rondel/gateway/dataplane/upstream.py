@@ -21,6 +21,8 @@ IDLE_S = 30.0
 OLDEST_S = 300.0
 """After that a connection is not used again: so changed DNS entries are followed."""
 HEAD_LIMIT = 64 * 1024
+MOST_MODELS = 4096
+"""Models of one endpoint that are remembered."""
 
 
 class Line(asyncio.Protocol):
@@ -279,7 +281,12 @@ class Endpoint:
 
     def breaker(self, model: str) -> Breaker:
         """The health of one model here."""
-        return self.breakers.get(model) or self.breakers.setdefault(model, Breaker())
+        found = self.breakers.get(model)
+        if found is None:
+            if len(self.breakers) >= MOST_MODELS:  # names are the callers' to choose
+                self.breakers = {name: one for name, one in self.breakers.items() if one.open or one.is_resting}
+            found = self.breakers[model] = Breaker()
+        return found
 
     def signature(self, call: Call, body: bytes, at_s: float) -> bytes:
         """Lines of the head that sign a request, `at_s` seconds since the epoch; none where none are signed.
@@ -308,6 +315,8 @@ class Endpoint:
         path = self.provider.path(call)
         head = self._heads.get(path)
         if head is None:
+            if len(self._heads) >= MOST_MODELS:
+                self._heads.clear()
             target = f"{self.address.path}{path}"
             head = self._heads[path] = f"POST {target} HTTP/1.1\r\n".encode("latin-1") + self._static
         return head

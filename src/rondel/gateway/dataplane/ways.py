@@ -114,6 +114,10 @@ class Way:
         self._only: Taken | None = None
         self.rules = found.route.rules if found.release is None else ()
         arms = found.route.arms
+        releases = [found.release, *(plan.release(arm.release_id) for arm in arms)]
+        owners = (found.route, key, *(one for one in releases if one is not None))
+        self.is_guarded = any(rule.on_input for owner in owners for rule in owner.guardrails)
+        """Whether a guardrail looks at requests before anybody else does."""
         if found.release is not None:
             self._only = Taken(self._lane(found.release, ArmStage.LIVE), ())
         elif len(arms) == 1 and arms[0].stage is ArmStage.LIVE:
@@ -164,6 +168,7 @@ class Ways:
         """
         way = self._known.get((key.id, name))
         if way is None:
+            key = self.plan.current(key)  # who asks may have been found in an earlier snapshot
             way = Way(self.plan, key, self.plan.find(key, name))
             if len(self._known) < LIMIT:
                 self._known[key.id, name] = way
@@ -179,7 +184,7 @@ class Ways:
         found = self._ruled.get(known)
         if found is None:
             leads_to = self.plan.ruled(way.route, Ruled(when=When(), route=name))
-            found = self._ruled[known] = Way(self.plan, way.key, leads_to)
+            found = self._ruled[known] = Way(self.plan, self.plan.current(way.key), leads_to)
         return found
 
     def ruled(self, way: Way, traits: Traits) -> Way:
@@ -195,7 +200,7 @@ class Ways:
         known = (way.key.id, way.route.name, position)
         found = self._ruled.get(known)
         if found is None:
-            found = Way(self.plan, way.key, self.plan.ruled(way.route, way.rules[position]))
+            found = Way(self.plan, self.plan.current(way.key), self.plan.ruled(way.route, way.rules[position]))
             found.rules = ()
             self._ruled[known] = found
         return found

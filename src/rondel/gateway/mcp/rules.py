@@ -152,7 +152,10 @@ def _decoded(value: str) -> str:
 
 def is_foreign(origin: str) -> bool:
     """Whether a page of another host asks, which no server may answer."""
-    return bool(origin) and (urlsplit(origin).hostname or "") not in _LOOPBACK
+    try:
+        return bool(origin) and (urlsplit(origin).hostname or "") not in _LOOPBACK
+    except ValueError:
+        return True
 
 
 def bound_session(session: str, pepper: bytes, key_id: str, server_id: str) -> str:

@@ -421,7 +421,7 @@ def test_a_signed_provider_gets_the_whole_body_with_its_signature(gateway: Gatew
     gateway.start()
     body = b'{"prompt":"x"}'
     answer = httpx.post(
-        _url(gateway, "/pass/up/model/amazon.titan/invoke"),
+        _url(gateway, "/pass/up/model/amazon.titan/apply"),
         content=iter([body[:5], body[5:]]),
         headers={**AUTH, "content-type": "application/json", "x-amz-security-token": "theirs"},
     )

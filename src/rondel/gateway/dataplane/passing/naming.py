@@ -18,13 +18,20 @@ _SECRETS = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "to
 _WORD = re.compile(r"[A-Za-z_-]{1,32}|v[0-9]{1,2}(?:alpha|beta)?[0-9]?")
 _DEEP = {
     "chat/completions": Operation.CHAT,
+    "chat": Operation.CHAT,
+    "embed": Operation.EMBEDDING,
+    "messages/count_tokens": Operation.COUNT_TOKENS,
     "completions": Operation.COMPLETION,
     "embeddings": Operation.EMBEDDING,
     "responses": Operation.RESPONSES,
     "messages": Operation.MESSAGES,
 }
 _BEFORE = re.compile(r"(?:(?:v[0-9]\w*|openai|api|inference|deployments/[^/]+|engines/[^/]+|models/[^/]+)/)*")
-_OF_MODEL = re.compile(r".*(?::(?:stream)?generatecontent|/converse(?:-stream)?)", re.DOTALL)
+_OF_MODEL = re.compile(
+    r".*(?::(?:stream)?(?:generatecontent|rawpredict)|:(?:batch)?embedcontents?|/converse(?:-stream)?"
+    r"|/invoke(?:-with-response-stream)?)",
+    re.DOTALL,
+)
 _DEPTH = 12
 _ENCODED_TWICE = 4
 

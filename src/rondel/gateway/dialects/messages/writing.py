@@ -203,10 +203,12 @@ class MessagesWriter:
 
     def _say(self, said: _Said, out: list[bytes]) -> None:
         self._has_refused = self._has_refused or bool(said.refusal)
-        if self._writing is None or self._open != "tool_use" or self._writing.is_whole:
-            self._tell(said, out)
-        elif said.text or said.thought or said.details:
-            self._waiting.append(said)
+        if said.text or said.thought or said.details:
+            if self._writing is None or self._open != "tool_use" or self._writing.is_whole:
+                self._tell_waiting(out)
+                self._tell(said, out)
+            else:
+                self._waiting.append(said)
         for position, call in enumerate(said.tool_calls or []):
             self._call(call, position, out)
 
@@ -269,10 +271,13 @@ class MessagesWriter:
         """Write what waits, and close the open block."""
         self._write_calls(out, is_over=True)
         self._close(out)
+        self._tell_waiting(out)
+        self._close(out)
+
+    def _tell_waiting(self, out: list[bytes]) -> None:
         waiting, self._waiting = self._waiting, []
         for said in waiting:
             self._tell(said, out)
-        self._close(out)
 
     def _start(self, kind: _Kind, block: dict[str, Any], out: list[bytes]) -> None:
         self._close(out)

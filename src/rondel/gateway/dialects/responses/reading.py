@@ -59,6 +59,7 @@ class _Head(msgspec.Struct):
     safety_identifier: str | None = None
     metadata: dict[str, str] | None = None
     service_tier: str | None = None
+    background: bool | None = None
 
 
 class _Text(msgspec.Struct):
@@ -106,6 +107,8 @@ def read_head(body: bytes) -> Head:
         raise _wrong(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from error
+    if told.background:
+        raise Invalid("The field 'background' cannot be true: an answer that is fetched later passes by every limit.")
     return Head(
         told.model,
         told.stream or False,
