@@ -11,7 +11,7 @@ from rondel.gateway.rules import raw
 from rondel.spend.models import ModelPrice
 from tests.integration.gateway.asking import ask, streamed_text, text_of
 from tests.integration.gateway.gateway import Gateway, key, release, route, target
-from tests.integration.gateway.upstream import Line, Seen, Upstream, completion, fail, say
+from tests.integration.gateway.upstream import Line, Seen, Upstream, chunk, completion, fail, say
 
 CHEAP, DEAR = ModelPrice(1_000_000_000, 2_000_000_000), ModelPrice(10_000_000_000, 20_000_000_000)
 CHEAP_NANO, DEAR_NANO = 20 * 1000 + 7 * 2000, 20 * 10_000 + 7 * 20_000
@@ -162,3 +162,26 @@ def test_three_steps_are_climbed_in_their_order(gateway: Gateway, upstream: Upst
     _cascade(gateway, Cascade(shorter_than=100), target("middle"))
     assert text_of(ask(gateway)) == "ccc", "the last one's answer is taken as it is"
     assert [seen.json["model"] for seen in upstream.seen] == ["cheap", "middle", "dear"]
+
+
+async def _breaking(_seen: Seen, line: Line) -> None:
+    await line.begin()
+    await line.event(chunk({"content": "It is in Dres"}))
+    line.writer.close()
+
+
+def test_what_came_of_a_stream_that_broke_off_is_nobodys(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("cheap", _breaking)
+    upstream.on("dear", say("It is in Leipzig"))
+    _cascade(gateway, Cascade(pattern="I don't know"))
+    assert streamed_text(ask(gateway, stream=True)) == "It is in Leipzig"
+
+
+def test_a_judge_sees_what_guardrails_let_through(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("cheap", say("a fine answer"))
+    upstream.on("judge", say("yes"))
+    guards = (GuardRule(check="pii", on_input=True),)
+    _cascade(gateway, Cascade(judge=Judge(route="judge")), guardrails=guards)
+    ask(gateway, messages=[{"role": "user", "content": "I am bob@example.com"}])
+    assert len(upstream.seen) == 2
+    assert "bob@example.com" not in str([seen.body for seen in upstream.seen])

@@ -6,7 +6,7 @@ import pytest
 
 from rondel.gateway.models import GuardRule, OnFailure
 from tests.integration.gateway.asking import ask, events_of, streamed_text, text_of
-from tests.integration.gateway.gateway import Gateway, parameters, release, route, target
+from tests.integration.gateway.gateway import Gateway, parameters, release, route, target, with_limits
 from tests.integration.gateway.upstream import Behaviour, Line, Seen, Upstream, chunk, completion, say
 
 SECRET_TEXT = "Write to jane.doe@example.org or pay with 4111 1111 1111 1111, thanks."
@@ -125,3 +125,38 @@ def test_no_answer_goes_out_when_a_guardrail_cannot_run(gateway: Gateway, upstre
     assert answer.status_code == 503
     assert "Did you mean 'pii'" in answer.json()["error"]["message"]
     assert not upstream.seen
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_calls_of_every_kind_are_redacted(gateway: Gateway, upstream: Upstream, *, stream: bool) -> None:
+    custom = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "f", "input": SECRET_TEXT}}
+    message = {"function_call": {"name": "f", "arguments": SECRET_TEXT}, "tool_calls": [custom]}
+
+    async def answer(_seen: Seen, line: Line) -> None:
+        if not stream:
+            choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "tool_calls"}
+            await line.json({**completion(""), "choices": [choice]})
+            return
+        await line.begin()
+        await line.event(chunk(message))
+        await line.event(chunk({}, "tool_calls"))
+        await line.finish()
+
+    upstream.on("up-1", answer)
+    gateway.write(routes=(route("support", "live", guardrails=(PII,)),))
+    gateway.start()
+    told = ask(gateway, stream=stream).text
+    assert "jane.doe" not in told
+    assert "4111" not in told
+    assert told.count("thanks.") == 2
+
+
+def test_a_refusal_keeps_nothing_that_a_guardrail_would_have_taken_out(gateway: Gateway) -> None:
+    guards = (GuardRule(check="pii", on_input=True),)
+    keys = (with_limits(requests_per_minute=1),)
+    gateway.write(routes=(route("support", "live", guardrails=guards),), keys=keys)
+    gateway.start()
+    asked = [{"role": "user", "content": SECRET_TEXT}]
+    statuses = [ask(gateway, messages=asked).status_code for _ in range(2)]
+    assert statuses == [200, 429]
+    assert "jane.doe" not in str(gateway.record(2))

@@ -423,3 +423,13 @@ def test_the_estimate_is_above_what_an_ordinary_request_uses() -> None:
     guess = estimate(400, 50, ModelPrice(input_nano=1_000_000, output_nano=2_000_000))
     assert guess.tokens == 151
     assert guess.nano >= 100 + 100
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(-5, 10**12))
+def test_what_a_caller_says_it_wants_never_reserves_less_than_nothing_nor_more_than_there_is(
+    max_tokens: int, choices: int
+) -> None:
+    price = ModelPrice(input_nano=1_000_000, output_nano=2_000_000)
+    guess = estimate(400, max_tokens, price, choices=choices)
+    assert 0 < guess.tokens < 2**62
+    assert estimate(400, 0, price).nano <= guess.nano < 2**62

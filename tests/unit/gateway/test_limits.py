@@ -374,3 +374,17 @@ def test_more_users_than_a_worker_keeps_in_mind_are_limited_all_the_same() -> No
 def test_a_user_whom_nothing_limits_costs_nothing() -> None:
     worker = Machine((key(),), (owner(OwnerKind.USER, "ada", requests_per_minute=1),)).all[0]
     assert admit(worker, 5, user="bob") is NO_TICKET
+
+
+@pytest.mark.parametrize("wanted", [10**8, 10**12])
+def test_more_than_a_minute_holds_takes_a_minute_and_gives_no_more_back(wanted: int) -> None:
+    worker = Machine((key(tokens_per_minute=1000),)).all[0]
+    settle(worker, admit(worker, tokens=wanted), tokens=0)
+    taken = 0
+    while taken < 5000:
+        try:
+            admit(worker, tokens=100)
+        except LimitReached:
+            break
+        taken += 100
+    assert taken <= 1000

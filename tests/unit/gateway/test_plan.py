@@ -7,6 +7,7 @@ import pytest
 
 from rondel.errors import Forbidden, NotFound, Unauthorized
 from rondel.gateway.dataplane.plan import Plan
+from rondel.gateway.dataplane.ways import Ways
 from rondel.gateway.models import Arm, Connection, ReleaseCall, Route, Snapshot, Target, VirtualKey
 from rondel.identity.rules import console_key, console_secret, key_hash
 from tests.unit.gateway.metered import alone
@@ -116,3 +117,19 @@ def test_a_connection_that_cannot_be_used_is_told_by_its_id() -> None:
     plan = _plan()
     assert [connection for connection, _ in plan.unusable] == ["openai", "local/smollm2"]
     assert all("nowhere" in reason for _, reason in plan.unusable)
+
+
+def test_a_request_that_began_under_another_snapshot_gets_the_rights_of_this_one() -> None:
+    old = _key("support", "other")
+    ways = Ways(_plan(_key("support")))
+    with pytest.raises(NotFound):
+        ways.find(old, "other")
+    assert ways.find(old, "support").key.routes == ("support",)
+    with pytest.raises(Unauthorized, match="revoked"):
+        ways.find(msgspec.structs.replace(old, id="key_gone"), "support")
+
+
+def test_a_name_that_is_none_is_not_told_back() -> None:
+    with pytest.raises(NotFound) as caught:
+        _plan().find(_key(), "openai/" + "x" * 10_000)
+    assert len(caught.value.message) < 200
