@@ -10,7 +10,7 @@ from rondel.gateway.routing import Cascade, Judge
 from rondel.gateway.rules import raw
 from rondel.spend.models import ModelPrice
 from tests.integration.gateway.asking import ask, streamed_text, text_of
-from tests.integration.gateway.gateway import Gateway, key, release, route, target
+from tests.integration.gateway.gateway import Gateway, connection, key, release, route, target
 from tests.integration.gateway.upstream import Line, Seen, Upstream, chunk, completion, fail, say
 
 CHEAP, DEAR = ModelPrice(1_000_000_000, 2_000_000_000), ModelPrice(10_000_000_000, 20_000_000_000)
@@ -185,3 +185,15 @@ def test_a_judge_sees_what_guardrails_let_through(gateway: Gateway, upstream: Up
     ask(gateway, messages=[{"role": "user", "content": "I am bob@example.com"}])
     assert len(upstream.seen) == 2
     assert "bob@example.com" not in str([seen.body for seen in upstream.seen])
+
+
+def test_a_next_target_that_cannot_be_asked_leaves_the_answer_at_hand(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("cheap", say("I don't know"))
+    _cascade(gateway, Cascade(pattern="I don't know"))
+    gateway.stop()
+    there = [connection(upstream.port), connection(upstream.port, name="other", provider="gemini")]
+    targets = (target("cheap", price=CHEAP), target("dear", name="other", price=DEAR))
+    gateway.write(connections=tuple(there), releases=(release("live", *targets),))
+    gateway.start()
+    assert text_of(ask(gateway, logit_bias={"1": 5})) == "I don't know"
+    assert gateway.record().charged_nano == CHEAP_NANO

@@ -231,12 +231,22 @@ class CascadedExchange(Exchange):
         if candidate is not None and now - self.asked.began < self.way.route.timeouts.total_s:
             self._ask(candidate, now)
         elif steps.kept is not None:
-            outcome, tried, self._intake, self.sent_body = steps.kept
-            self.tried = [*(one for one in self.tried if one is not tried), tried]
-            tried.error, self._status = "", 200
-            self._accept(outcome)
+            self._fall_back(steps.kept)
         else:
             self._give_up()
+
+    def _fall_back(self, kept: Kept) -> None:
+        """Nobody gives a better answer than the one that was kept."""
+        outcome, tried, self._intake, self.sent_body = kept
+        self.tried = [*(one for one in self.tried if one is not tried), tried]
+        tried.error, self._status = "", 200
+        self._accept(outcome)
+
+    def _cannot_ask(self, error: RondelError) -> None:
+        if self._steps is not None and self._steps.kept is not None:
+            self._fall_back(self._steps.kept)
+        else:
+            super()._cannot_ask(error)
 
     def _go_on(self, status: int, now: float) -> None:
         if self._steps is not None:

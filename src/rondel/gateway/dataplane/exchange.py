@@ -204,7 +204,7 @@ class Exchange:
         try:
             sent = send(self, candidate, now)
         except RondelError as error:
-            self._refuse(error)
+            self._cannot_ask(error)
             return
         self._call, self.sent_body = sent.call, sent.told
         if self.tried:
@@ -216,6 +216,13 @@ class Exchange:
         self._line = candidate.endpoint.send(self, sent.request)
         if self._is_paused:
             self._line.pause()
+
+    def _cannot_ask(self, error: RondelError) -> None:
+        """This target cannot be asked that: what is known already is the answer, if anything is."""
+        if self.tried:
+            self._give_up()
+        else:
+            self._refuse(error)
 
     def _make_intake(self, call: Call, candidate: Candidate, *, is_events: bool) -> Intake:
         """What takes the answer in: by what the server sends, which need not be what it was asked for."""
