@@ -258,9 +258,9 @@ def _timed(timings: object) -> Mapping[str, Any] | None:
     """llama.cpp's timings. Source: https://github.com/ggml-org/llama.cpp/tree/master/tools/server (timings)."""
     if not _is_object(timings) or "predicted_n" not in timings:
         return None
-    cached = timings.get("cache_n") or 0
+    given, cached = (n if isinstance(n := timings.get(name), int) else 0 for name in ("prompt_n", "cache_n"))
     return {
-        "prompt_tokens": (timings.get("prompt_n") or 0) + cached,
+        "prompt_tokens": given + cached,
         "completion_tokens": timings["predicted_n"],
         "prompt_tokens_details": {"cached_tokens": cached},
     }

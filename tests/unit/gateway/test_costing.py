@@ -299,6 +299,13 @@ def test_llama_cpps_timings_are_usage_when_there_is_no_other() -> None:
 NO_USAGE: list[dict[str, Any]] = [{}, {"usage": None}, {"usage": {}}, {"choices": 7, "x_groq": [], "timings": 1}]
 
 
+@pytest.mark.parametrize("odd", ["x", None, [], 1.5, {"a": 1}])
+def test_timings_that_are_no_numbers_are_no_fault(odd: Any) -> None:
+    found = find_usage({"timings": {"predicted_n": 3, "prompt_n": odd, "cache_n": odd}})
+    assert found is not None
+    assert tokens_of(json.dumps(found).encode()) is not None
+
+
 @pytest.mark.parametrize("piece", NO_USAGE)
 def test_where_there_is_no_usage_none_is_found(piece: dict[str, Any]) -> None:
     assert find_usage(piece) is None
