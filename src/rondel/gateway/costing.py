@@ -1,10 +1,20 @@
 """What a request used, as providers tell it; what it costs; and what is reserved for it before. All pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
+from rondel.gateway.shapes import (
+    LARGEST_COUNT,
+    NO_CACHED,
+    NO_INPUT,
+    NO_OUTPUT,
+    NOT_KEPT,
+    OutputDetails,
+    Usage,
+    read_usage,
+)
 from rondel.spend.models import Counts, ModelPrice
 from rondel.spend.rules import cost_nano as price_counts
 from rondel.spend.rules import dearest
@@ -26,87 +36,9 @@ MEDIUM_TOKENS = 50_000
 Source: https://platform.openai.com/docs/guides/images-vision#calculating-costs (gpt-4o-mini at 768 x 2048).
 """
 MOST_CHOICES = 1024
-LARGEST_COUNT = 1_000_000_000
-"""No single request has as many tokens: what is reported above it is nonsense."""
 
 
 # What was used
-
-
-_Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)] | None
-
-
-class _Cached(msgspec.Struct):
-    text_tokens: _Count = None
-    audio_tokens: _Count = None
-    image_tokens: _Count = None
-
-
-class _Kept(msgspec.Struct):
-    """How long what was written to the cache stays: OpenAI's names, and Anthropic's."""
-
-    ttl_12h_tokens: _Count = None
-    ephemeral_1h_input_tokens: _Count = None
-    ephemeral_5m_input_tokens: _Count = None
-
-
-class _Input(msgspec.Struct):
-    cached_tokens: _Count = None
-    cached_tokens_details: _Cached | None = None
-    cache_write_tokens: _Count = None
-    cache_creation_tokens: _Count = None
-    cache_write_tokens_details: _Kept | None = None
-    audio_tokens: _Count = None
-    image_tokens: _Count = None
-
-
-class _Output(msgspec.Struct):
-    reasoning_tokens: _Count = None
-    audio_tokens: _Count = None
-    image_tokens: _Count = None
-
-
-class _WebSearch(msgspec.Struct):
-    num_requests: _Count = None
-
-
-class _ToolUsage(msgspec.Struct):
-    web_search: _WebSearch | None = None
-
-
-class _ServerTools(msgspec.Struct):
-    web_search_requests: _Count = None
-
-
-class _Usage(msgspec.Struct):
-    """Every name under which a server that speaks OpenAI's dialects tells a count."""
-
-    prompt_tokens: _Count = None
-    completion_tokens: _Count = None
-    total_tokens: _Count = None
-    prompt_tokens_details: _Input | None = None
-    completion_tokens_details: _Output | None = None
-    input_tokens: _Count = None
-    output_tokens: _Count = None
-    input_tokens_details: _Input | None = None
-    input_token_details: _Input | None = None
-    output_tokens_details: _Output | None = None
-    output_token_details: _Output | None = None
-    prompt_cache_hit_tokens: _Count = None
-    cached_tokens: _Count = None
-    num_cached_tokens: _Count = None
-    cache_read_input_tokens: _Count = None
-    cache_creation_input_tokens: _Count = None
-    cache_creation: _Kept | None = None
-    reasoning_tokens: _Count = None
-    num_search_queries: _Count = None
-    num_sources_used: _Count = None
-    server_tool_use: _ServerTools | None = None
-    tool_usage: _ToolUsage | None = None
-
-
-_usage = msgspec.json.Decoder(_Usage, strict=True).decode
-_NO_INPUT, _NO_OUTPUT, _NO_CACHED, _NOT_KEPT = _Input(), _Output(), _Cached(), _Kept()
 
 
 def tokens_of(usage: bytes, *, of_images: bool = False) -> TokenCounts | None:
@@ -124,7 +56,7 @@ def tokens_of(usage: bytes, *, of_images: bool = False) -> TokenCounts | None:
     `num_search_queries` Perplexity's, `num_sources_used` xAI's, `server_tool_use` OpenRouter's.
     """
     try:
-        told = _usage(usage)
+        told = read_usage(usage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     total_in = told.prompt_tokens if told.prompt_tokens is not None else told.input_tokens
@@ -186,8 +118,8 @@ def _counts(given: _Given, made: _Made, searches: int) -> TokenCounts:
     )
 
 
-def _given(told: _Usage, total: int) -> _Given:
-    details = told.prompt_tokens_details or told.input_tokens_details or told.input_token_details or _NO_INPUT
+def _given(told: Usage, total: int) -> _Given:
+    details = told.prompt_tokens_details or told.input_tokens_details or told.input_token_details or NO_INPUT
     hit = told.cache_read_input_tokens
     cached = details.cached_tokens or told.prompt_cache_hit_tokens or told.cached_tokens or told.num_cached_tokens
     cached = cached or hit or 0
@@ -196,8 +128,8 @@ def _given(told: _Usage, total: int) -> _Given:
     plain = total if is_beside else total - cached - written
     if not (written or details.audio_tokens or details.image_tokens or details.cached_tokens_details):
         return _Given(plain, cached, 0, 0, 0, 0, 0, 0)
-    kept = told.cache_creation or details.cache_write_tokens_details or _NOT_KEPT
-    parts = details.cached_tokens_details or _NO_CACHED
+    kept = told.cache_creation or details.cache_write_tokens_details or NOT_KEPT
+    parts = details.cached_tokens_details or NO_CACHED
     audio_cached = min(parts.audio_tokens or 0, cached)
     image_cached = min(parts.image_tokens or 0, cached - audio_cached)
     audio = min(max((details.audio_tokens or 0) - audio_cached, 0), plain)
@@ -215,11 +147,11 @@ def _given(told: _Usage, total: int) -> _Given:
     )
 
 
-def _made(told: _Usage, total: int, beside: int | None, *, of_images: bool) -> _Made:
+def _made(told: Usage, total: int, beside: int | None, *, of_images: bool) -> _Made:
     """`beside` is what the server's total holds beyond input and output; None when it tells no total."""
     details = told.completion_tokens_details or told.output_tokens_details or told.output_token_details
     if details is None:
-        details = _Output(image_tokens=total) if of_images else _NO_OUTPUT
+        details = OutputDetails(image_tokens=total) if of_images else NO_OUTPUT
     thought = details.reasoning_tokens or told.reasoning_tokens or 0
     if beside is None:
         beside = thought if thought > total else 0
@@ -229,7 +161,7 @@ def _made(told: _Usage, total: int, beside: int | None, *, of_images: bool) -> _
     return _Made(total - inside - audio - image, beside or inside, audio, image)
 
 
-def _searches(told: _Usage) -> int:
+def _searches(told: Usage) -> int:
     by_server, by_tool = told.server_tool_use, told.tool_usage
     if by_server is not None and by_server.web_search_requests:
         return by_server.web_search_requests
@@ -365,11 +297,13 @@ def load_of(body: bytes) -> Load:
     return Load(len(body) - taken, media, taken)
 
 
-class Estimate(msgspec.Struct, frozen=True, gc=False):
+class Estimate:
     """What is reserved before a request: a guess of its tokens, and the most that it can cost in nano-USD."""
 
-    tokens: int
-    nano: int
+    __slots__ = ("nano", "tokens")
+
+    def __init__(self, tokens: int, nano: int) -> None:
+        self.tokens, self.nano = tokens, nano
 
 
 def estimate(

@@ -124,8 +124,19 @@ class _Head(msgspec.Struct):
     stream_options: _StreamOptions | None = None
 
 
+class _Said(msgspec.Struct):
+    content: str | None = None
+
+
+class _Chat(_Head):
+    """A chat whose messages are texts, as most are: one pass then tells that it holds no media."""
+
+    messages: list[_Said] | None = None
+
+
 _NO_METADATA: Mapping[str, str] = {}
 _head = msgspec.json.Decoder(_Head).decode
+_chat = msgspec.json.Decoder(_Chat).decode
 _PLACE = re.compile(r" - at `\$\.(\w+)")
 
 
@@ -152,16 +163,10 @@ def parse_head(body: bytes) -> Head:
         Invalid: `model` is missing, or a field has the wrong type.
     """
     try:
-        told = _head(body)
-    except msgspec.ValidationError as error:
-        place = _PLACE.search(str(error))
-        if place is None:
-            raise Invalid("The field 'model' is missing: give the name of a route.") from error
-        raise Invalid(f"The field {place[1]!r} is wrong: {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"The body is not valid JSON: {error}.") from error
-    except RecursionError as error:
-        raise Invalid("The body's JSON is nested too deeply.") from error
+        told = chat = _chat(body)
+        is_text = bool(chat.messages)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        told, is_text = _other_head(body), False
     return Head(
         told.model,
         told.stream or False,
@@ -171,7 +176,27 @@ def parse_head(body: bytes) -> Head:
         told.stream_options is not None and told.stream_options.include_usage,
         choices=max(told.n or 1, told.best_of or 1),
         service_tier=told.service_tier or "",
+        is_text=is_text,
     )
+
+
+def _other_head(body: bytes) -> _Head:
+    """The head of what is no chat of texts.
+
+    Raises:
+        Invalid: as `parse_head`.
+    """
+    try:
+        return _head(body)
+    except msgspec.ValidationError as error:
+        place = _PLACE.search(str(error))
+        if place is None:
+            raise Invalid("The field 'model' is missing: give the name of a route.") from error
+        raise Invalid(f"The field {place[1]!r} is wrong: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from error
+    except RecursionError as error:
+        raise Invalid("The body's JSON is nested too deeply.") from error
 
 
 def raw(value: object) -> msgspec.Raw:

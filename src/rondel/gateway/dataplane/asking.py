@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from rondel.gateway.caching import Directive, directive_of
-from rondel.gateway.costing import BYTES_PER_TOKEN, load_of
+from rondel.gateway.costing import BYTES_PER_TOKEN, Load, load_of
 from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.request import Request
 from rondel.gateway.dataplane.speaking import READ, Foreign, foreign_of
@@ -25,6 +25,7 @@ _CACHES = (b"x-rondel-cache", b"cache-control")
 _OTHERS = (b"authorization", b"traceparent", b"x-rondel-user", b"x-rondel-tags", b"x-rondel-pair")
 _NAMED = READ | frozenset({*_OTHERS, *_SECRETS, *_SESSIONS, *_CACHES})
 _LENGTHS = frozenset(map(len, _NAMED))
+_NO_UNIT = Unit("request", "")
 _NO_HEAD = Head("", is_stream=False, max_tokens=None, user="", metadata={}, wants_usage=False)
 
 
@@ -43,26 +44,34 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     cache: Directive = Directive.NONE
 
 
-class Asked(msgspec.Struct):
-    """One request for a model, as the caller made it. A shadow shares it with the live request."""
+class Asked:
+    """One request for a model, as the caller made it. A shadow shares it with the live request.
 
-    entry: Entry
-    operation: Operation
-    body: bytes
-    began_ns: int
-    """Since the epoch."""
-    began: float
-    """By the monotonic clock, by which later times of it are counted."""
-    request_id: str
-    trace_id: str
-    span_id: str
-    trace_flags: int = 1
-    head: Head = _NO_HEAD
-    session: str = ""
-    user: str = ""
-    unit: Unit = Unit("request", "")
-    way: Way | None = None
-    read: Fields | None = None
+    `began_ns` is since the epoch; `began` is by the monotonic clock, by which later times of it are counted.
+    """
+
+    __slots__ = ("_read", "began", "began_ns", "body", "entry", "head", "operation", "request_id", "session", "span_id",
+                 "trace_flags", "trace_id", "unit", "user", "way")  # fmt: skip
+
+    def __init__(
+        self,
+        entry: Entry,
+        operation: Operation,
+        body: bytes,
+        began_ns: int,
+        began: float,
+        request_id: str,
+        trace_id: str,
+        span_id: str,
+        trace_flags: int = 1,
+    ) -> None:
+        self.entry, self.operation, self.body = entry, operation, body
+        self.began_ns, self.began = began_ns, began
+        self.request_id, self.trace_id, self.span_id, self.trace_flags = request_id, trace_id, span_id, trace_flags
+        self.head, self.unit = _NO_HEAD, _NO_UNIT
+        self.session = self.user = ""
+        self.way: Way | None = None
+        self._read: Fields | None = None
 
     def at(self, now: float) -> int:
         """Nanoseconds since the epoch at a later monotonic time."""
@@ -75,16 +84,21 @@ class Asked(msgspec.Struct):
         return parent.span_id if parent else ""
 
     @property
+    def load(self) -> Load:
+        """What of the body makes its input."""
+        return Load(len(self.body)) if self.head.is_text else load_of(self.body)
+
+    @property
     def fields(self) -> Fields:
         """The top level of the body, in OpenAI's dialect; what is no JSON is refused before.
 
         Raises:
             Invalid: it stands in another dialect, and asks for what cannot be said in OpenAI's.
         """
-        if self.read is None:
+        if self._read is None:
             foreign = self.entry.foreign
-            self.read = parse_fields(self.body) if foreign is None else foreign.dialect.read(self.body, self.head)
-        return self.read
+            self._read = parse_fields(self.body) if foreign is None else foreign.dialect.read(self.body, self.head)
+        return self._read
 
 
 def bearer(headers: Mapping[bytes, bytes]) -> str:
@@ -152,7 +166,7 @@ def read(asked: Asked, ways: Ways) -> Way:
     asked.unit = unit_of(asked.session, asked.user, asked.request_id)
     way = ways.find(entry.key, head.model)
     if way.rules:
-        tokens = load_of(asked.body).text_bytes // BYTES_PER_TOKEN
+        tokens = asked.load.text_bytes // BYTES_PER_TOKEN
         at = datetime.fromtimestamp(asked.began_ns / 1e9, UTC)
         way = ways.ruled(way, Traits(entry.headers, head.metadata, tokens, at))
     asked.way = way

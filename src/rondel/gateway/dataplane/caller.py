@@ -7,7 +7,6 @@ from typing import cast
 
 import httptools
 import structlog
-from msgspec.structs import replace
 
 from rondel.errors import Invalid, NotFound, TimedOut, TooLarge, Unauthorized
 from rondel.gateway.dataplane.asking import Entry
@@ -303,7 +302,8 @@ class Caller(asyncio.Protocol):
         self._is_closing = self._is_closing or not (request.is_complete and request.keeps_alive)
         self._is_closing = self._is_closing or self._worker.is_draining
         if answer.problem is not None and (dialect := DIALECTS.get(request.operation or Operation.CHAT)) is not None:
-            answer = replace(answer, body=dialect.error(answer.status, answer.problem))
+            body = dialect.error(answer.status, answer.problem)
+            answer = Answer(answer.status, body, answer.content_type, answer.headers)
         data = head(answer.status, answer.content_type, answer.headers, len(answer.body), closes=self._is_closing)
         self._transport.write(data if request.method == b"HEAD" else data + answer.body)
         self._done()

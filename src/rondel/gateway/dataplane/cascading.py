@@ -180,7 +180,7 @@ class CascadedExchange(Exchange):
         if self._steps is None or self._is_begun:
             super()._take_whole(outcome)
             return
-        outcome = replace(outcome, data=self._steps.released() + outcome.data)
+        outcome.data = self._steps.released() + outcome.data
         if outcome.error and not outcome.is_refused:
             super()._take_whole(outcome)
         else:
@@ -218,7 +218,7 @@ class CascadedExchange(Exchange):
         tried.error = f"was not good enough: {reason}"
         if outcome.is_refused:
             self.verdicts += outcome.verdicts
-            outcome = replace(outcome, verdicts=())
+            outcome.verdicts = ()
         if self._intake is not None and (steps.kept is None or not outcome.is_refused):
             steps.kept = Kept(outcome, tried, self._intake, self.sent_body)
         self._climb(steps, self._worker.now())

@@ -77,7 +77,8 @@ class Exchange:
     """
 
     verdicts: tuple[GuardVerdict, ...] = ()
-    sent_body = excerpt = b""
+    sent_body = b""
+    excerpt = b""
     first_token: float | None = None
     changed: Fields | None = None
     """The caller's fields where a guardrail changed them."""
@@ -91,7 +92,10 @@ class Exchange:
     _refused: Outcome | None = None
     _retry_after: float | None = None
     _timer: asyncio.TimerHandle | None = None
-    _is_late = _is_begun = _is_over = _is_paused = False
+    _is_late = False
+    _is_begun = False
+    _is_over = False
+    _is_paused = False
     _result: Result
     _answer: Answer | None = None
     _order: tuple[Candidate, ...] = ()
@@ -397,7 +401,8 @@ class Exchange:
         """The last try's failure is the answer."""
         self.excerpt = self._error_body[:EXCERPT] or self.excerpt
         if self._refused is not None:
-            self._finish(replace(self._refused, is_refused=True))
+            self._refused.is_refused = True
+            self._finish(self._refused)
         else:
             self._close(*answer_failure(self._failure()))
 
@@ -527,7 +532,7 @@ class Exchange:
         result, answer = self._result, self._answer
         reply, outcome = self._reply, result.outcome
         if answer is not None and not self._is_begun:
-            reply.answer(replace(answer, headers=self._headers() + answer.headers))
+            reply.answer(answer.under(self._headers()))
         elif self._is_begun:
             reply.end(outcome.data if outcome else _broken(self.asked, result))
         elif self._intake is not None and self._intake.is_stream:  # nothing of it could go on before its end

@@ -4,8 +4,6 @@ what was found out about it then is true again, and need be parsed and looked up
 
 import re
 
-import msgspec
-
 from rondel.gateway.dataplane.asking import Entry
 from rondel.gateway.dataplane.request import Request
 from rondel.gateway.models import Operation
@@ -17,23 +15,25 @@ _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]{1,9})\r\n")
 _END = b"\r\n\r\n"
 
 
-class Known(msgspec.Struct, frozen=True, gc=False):
-    """What a head means, whatever the length it tells."""
+class Known:
+    """What a head means, whatever the length it tells. `whole` is a request whose body came with it."""
 
-    entry: Entry
-    operation: Operation
-    whole: Request
-    """A request whose body came with it."""
+    __slots__ = ("entry", "expires_at_ns", "operation", "whole")
+
+    def __init__(self, entry: Entry, operation: Operation, whole: Request) -> None:
+        self.entry, self.operation, self.whole = entry, operation, whole
+        self.expires_at_ns = entry.key.expires_at_ns
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where things stand in bytes that begin with a head."""
+class Place:
+    """Where things stand in bytes that begin with a head: `key` is the head without its length, `body` where the body
+    begins, `length` that of the body.
+    """
 
-    key: bytes
-    """The head without its length."""
-    body: int
-    """Where the body begins."""
-    length: int
+    __slots__ = ("body", "key", "length")
+
+    def __init__(self, key: bytes, body: int, length: int) -> None:
+        self.key, self.body, self.length = key, body, length
 
 
 def locate(data: bytes) -> Place | None:
@@ -55,7 +55,7 @@ class Heads:
     def find(self, key: bytes, now_ns: int) -> Known | None:
         """What is known of a head, unless its key has expired since."""
         known = self._known.get(key)
-        if known is not None and (expires := known.entry.key.expires_at_ns) is not None and expires <= now_ns:
+        if known is not None and known.expires_at_ns is not None and known.expires_at_ns <= now_ns:
             return None
         return known
 

@@ -15,6 +15,7 @@ from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, error_data
 from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, data_of, event_of, whole_events
 from rondel.gateway.models import Operation
 from rondel.gateway.ports import Decoder, Writer
+from rondel.gateway.shapes import read_answer
 from rondel.telemetry.records import GuardVerdict
 
 ANSWER_LIMIT = 64 * 1024 * 1024
@@ -27,21 +28,28 @@ _encode = msgspec.json.Encoder().encode
 BROKEN = "The upstream ended its answer before it was whole."
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
+class Outcome:
     """The end of an answer. `data` is what is still to be sent: the last events of a stream, or the whole body.
 
-    `error` says why it is no good answer; then a gathered one may be asked for again.
+    `error` says why it is no good answer; then a gathered one may be asked for again, unless `is_refused`: a guardrail
+    refused it, and no other try is wanted. `excerpt` is of an answer that cannot be read: for the record, and for
+    nobody else.
     """
 
-    data: bytes
-    folded: Folded
-    error: str = ""
-    is_truncated: bool = False
-    verdicts: tuple[GuardVerdict, ...] = ()
-    is_refused: bool = False
-    """A guardrail refused it, and no other try is wanted."""
-    excerpt: bytes = b""
-    """Of an answer that cannot be read: for the record, and for nobody else."""
+    __slots__ = ("data", "error", "excerpt", "folded", "is_refused", "is_truncated", "verdicts")
+
+    def __init__(
+        self,
+        data: bytes,
+        folded: Folded,
+        error: str = "",
+        is_truncated: bool = False,
+        verdicts: tuple[GuardVerdict, ...] = (),
+        is_refused: bool = False,
+        excerpt: bytes = b"",
+    ) -> None:
+        self.data, self.folded, self.error, self.is_truncated = data, folded, error, is_truncated
+        self.verdicts, self.is_refused, self.excerpt = verdicts, is_refused, excerpt
 
 
 class Intake(Protocol):
@@ -156,26 +164,11 @@ class Relay:
         return events
 
 
-class _Choice(msgspec.Struct):
-    finish_reason: str | None = None
-
-
-class _Body(msgspec.Struct):
-    id: str | None = None
-    model: str | None = None
-    usage: msgspec.Raw = msgspec.Raw(b"null")
-    service_tier: Any = None
-    choices: list[_Choice] = []
-    error: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_body = msgspec.json.Decoder(_Body)
-
-
 class Gather:
     """An answer for a caller who did not ask for a stream; one that comes as a stream is folded."""
 
-    is_stream = has_text = False
+    is_stream = False
+    has_text = False
     content_type = JSON
     refused = b""
     _size = 0
@@ -254,7 +247,7 @@ class Gather:
 def read_body(body: bytes) -> Folded:
     """What an unstreamed answer tells of itself."""
     try:
-        told = _body.decode(body)
+        told = read_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return replace(EMPTY, damaged=1)
     choices = told.choices

@@ -9,8 +9,6 @@ from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-import msgspec
-
 from rondel.errors import LimitReached
 from rondel.gateway.dataplane.ledger import Words
 from rondel.spend.budgets.models import Window
@@ -189,16 +187,14 @@ class Turn:
         """To be called with the time when `at` has passed."""
 
 
-class Ticket(msgspec.Struct, frozen=True, gc=False):
+class Ticket:
     """What was taken for one request, to be settled once: tokens, and nano-USD, in a generation of windows."""
 
-    chain: Chain
-    tokens: int
-    nano: int
-    generation: int
+    __slots__ = ("chain", "generation", "nano", "tokens")
 
+    def __init__(self, chain: Chain, tokens: int, nano: int, generation: int) -> None:
+        self.chain, self.tokens, self.nano, self.generation = chain, tokens, nano, generation
 
-"""What was taken for one request: the chain, the tokens and the money guessed, and the generation it was taken in."""
 
 NO_CHAIN = Chain((), (), (), (), is_paced=False)
 NO_TICKET = Ticket(NO_CHAIN, 0, 0, 0)

@@ -1,10 +1,9 @@
 """Where requests are received: those for a model are admitted and begun, others answered here or sent on."""
 
 import msgspec
-from msgspec.structs import replace
 
 from rondel.errors import NotFound, RondelError, Unavailable
-from rondel.gateway.costing import estimate, load_of
+from rondel.gateway.costing import estimate
 from rondel.gateway.dataplane.asking import Asked, Entry, enter, named_headers, read, secret_of
 from rondel.gateway.dataplane.beginning import exchange_of
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
@@ -105,9 +104,9 @@ class Reception:
         way = read(asked, ways)
         taken = way.take(asked.unit.value, asked.request_id)
         head, price = asked.head, taken.lane.price
-        guess = estimate(load_of(asked.body), head.max_tokens, price, choices=head.choices, service=head.service_tier)
+        guess = estimate(asked.load, head.max_tokens, price, choices=head.choices, service=head.service_tier)
         if asked.operation is Operation.COUNT_TOKENS:
-            guess = estimate(load_of(asked.body), 0, None)
+            guess = estimate(asked.load, 0, None)
             if not counts_tokens(taken.lane):
                 body = _encode({"input_tokens": guess.tokens})
                 reply.answer(Answer(200, body, headers=answer_headers(asked, "")))
@@ -139,7 +138,7 @@ class Reception:
         code = "model_not_found" if isinstance(error, NotFound) else ""
         retry_after_s = error.wait_s if isinstance(error, Limited) else None
         answer = error_answer(error, code=code, retry_after_s=retry_after_s)
-        answer = replace(answer, headers=answer_headers(asked, "") + answer.headers)
+        answer = answer.under(answer_headers(asked, ""))
         record = record_of_refusal(asked, Result(error.status, code or error.code, error.message), self.worker)
         self.worker.metrics.tell(record)
         self.worker.spool.add(record, lambda: reply.answer(answer))

@@ -16,32 +16,36 @@ from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.dialects.extras import ANTHROPIC, ASIDE, CACHE, without
 from rondel.gateway.models import Capture, Fields, Operation
 from rondel.gateway.rules import assemble, is_captured
+from rondel.gateway.shapes import read_texts
 from rondel.telemetry.records import Attempt, GatewayRecord, GuardVerdict, TokenCounts
 
 
-class Result(msgspec.Struct, frozen=True, gc=False):
+class Result:
     """How a request ended: the status the caller got, and the error if it was one."""
 
-    status: int
-    error_type: str = ""
-    error_message: str = ""
-    outcome: Outcome | None = None
+    __slots__ = ("error_message", "error_type", "outcome", "status")
+
+    def __init__(
+        self, status: int, error_type: str = "", error_message: str = "", outcome: Outcome | None = None
+    ) -> None:
+        self.status, self.error_type, self.error_message, self.outcome = status, error_type, error_message, outcome
 
 
-class Tried(msgspec.Struct):
-    """One try at one target; times are monotonic seconds, 0 for what has not happened."""
+class Tried:
+    """One try at one target; times are monotonic seconds, 0 for what has not happened.
 
-    candidate: Candidate
-    started: float
-    first_byte: float = 0.0
-    ended: float = 0.0
-    status: int = 0
-    error: str = ""
-    why: str = ""
-    """What chose the target, where the route has a policy, or what was said of its answer."""
-    tokens: TokenCounts | None = None
-    nano: int | None = None
-    """What an answer used and cost that the caller did not get."""
+    `why` is what chose the target, where the route has a policy, or what was said of its answer; `tokens` and `nano`
+    are what an answer used and cost that the caller did not get.
+    """
+
+    __slots__ = ("candidate", "ended", "error", "first_byte", "nano", "started", "status", "tokens", "why")
+
+    def __init__(self, candidate: Candidate, started: float, why: str = "") -> None:
+        self.candidate, self.started, self.why = candidate, started, why
+        self.first_byte = self.ended = 0.0
+        self.status, self.error = 0, ""
+        self.tokens: TokenCounts | None = None
+        self.nano: int | None = None
 
     def end(self, now: float, error: str) -> None:
         """It is over; no error when it gave the answer."""
@@ -298,25 +302,9 @@ def _tokens(told: Told, candidate: Candidate, folded: Folded) -> TokenCounts | N
     )
 
 
-class _Message(msgspec.Struct):
-    content: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Choice(msgspec.Struct):
-    message: _Message | None = None
-    text: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Answer(msgspec.Struct):
-    choices: list[_Choice] = []
-
-
-_answer = msgspec.json.Decoder(_Answer)
-
-
 def _text(body: bytes) -> bytes:
     try:
-        choices = _answer.decode(body).choices
+        choices = read_texts(body).choices
     except (msgspec.DecodeError, UnicodeDecodeError):
         return b""
     return b"".join(bytes(choice.message.content if choice.message else choice.text) for choice in choices)

@@ -22,12 +22,17 @@ def operation_of(path: bytes) -> Operation | None:
 class Request:
     """One HTTP request; what most never set stands here once, on the class."""
 
-    method = target = path = b""
+    method = b""
+    target = b""
+    path = b""
     first = b""
     """The bytes with which it began, where it began them."""
     size = 0
     content_length: int | None = None
-    is_chunked = is_complete = is_expecting = is_old = False
+    is_chunked = False
+    is_complete = False
+    is_expecting = False
+    is_old = False
     keeps_alive = True
     refusal: Answer | None = None
     operation: Operation | None = None

@@ -1,7 +1,5 @@
 """The bytes in which a request goes to a target."""
 
-import msgspec
-
 from rondel.errors import Invalid
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.recording import Told
@@ -12,16 +10,17 @@ from rondel.gateway.ports import Call
 from rondel.gateway.rules import assemble, compose, parse_fields, raw
 
 
-class Sent(msgspec.Struct, frozen=True, gc=False):
+class Sent:
     """What goes to a target: the whole request, and how its answer is to be read.
 
     `told` is the request, in OpenAI's dialect, where the release or a guardrail changed more of it than the model's
     name.
     """
 
-    request: bytes
-    call: Call
-    told: bytes
+    __slots__ = ("call", "request", "told")
+
+    def __init__(self, request: bytes, call: Call, told: bytes) -> None:
+        self.request, self.call, self.told = request, call, told
 
 
 def send(told: Told, candidate: Candidate, now: float) -> Sent:

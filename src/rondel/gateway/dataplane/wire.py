@@ -23,16 +23,29 @@ EVENT_STREAM = b"text/event-stream; charset=utf-8"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """A whole answer that is at hand."""
+class Answer:
+    """A whole answer that is at hand.
 
-    status: int
-    body: bytes
-    content_type: bytes = JSON
-    headers: bytes = b""
-    """More lines of its head, each with its line break."""
-    problem: Problem | None = None
-    """The error that it tells, where it is ours to tell: a caller of another dialect is told it in that."""
+    `headers` are more lines of its head, each with its line break. `problem` is the error that it tells, where it is
+    ours to tell: a caller of another dialect is told it in that.
+    """
+
+    __slots__ = ("body", "content_type", "headers", "problem", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes = JSON,
+        headers: bytes = b"",
+        problem: Problem | None = None,
+    ) -> None:
+        self.status, self.body, self.content_type = status, body, content_type
+        self.headers, self.problem = headers, problem
+
+    def under(self, headers: bytes) -> "Answer":
+        """The same, with these lines above its own."""
+        return Answer(self.status, self.body, self.content_type, headers + self.headers, self.problem)
 
 
 def status_line(status: int) -> bytes:
