@@ -30,11 +30,22 @@ fuzz: .venv/.dev  ## Feed tampered requests to the gateway's HTTP edge for FUZZ_
 
 bench: bench-gateway bench-console bench-cache  ## Run the benchmarks there are
 
-bench-gateway: .venv/.dev  ## The gateway beside nginx, as ratios of CPU time, 6 minutes (PEERS=1: other gateways too, 12)
+wheel: build/compiled/.made  ## A wheel in build/wheel whose hot path is machine code (needs a C compiler and Python's headers)
+
+build/compiled/.made: pyproject.toml mypyc.ini $(shell find src/rondel -name '*.py') | .venv/.dev
+	rm -rf build && mkdir build && cp -r src pyproject.toml mypyc.ini README.md LICENSE build  # it compiles in place
+	HATCH_BUILD_HOOKS_ENABLE=1 $(subst install,wheel,$(PIP)) --no-deps --no-build-isolation -w build/wheel ./build
+	.venv/bin/python -m zipfile -e build/wheel/*.whl build/compiled
+	@touch $@
+
+test-compiled: build/compiled/.made  ## The gateway's tests with real workers, on the compiled wheel
+	PYTHONPATH=build/compiled .venv/bin/pytest -q -n 2 --dist loadgroup tests/integration/gateway
+
+bench-gateway: .venv/.dev build/compiled/.made  ## The gateway beside nginx, as ratios of CPU time, 6 minutes (PEERS=1: other gateways too, 12)
 	.venv/bin/python -m benchmarks.gateway.run $(BENCH)
 	$(if $(PEERS),.venv/bin/python -m benchmarks.gateway.peers)
 
-check-speed: .venv/.dev  ## Fail where the gateway has become more than a quarter slower than it is kept to be
+check-speed: .venv/.dev build/compiled/.made  ## Fail where the gateway has become more than a quarter slower than it is kept to be
 	.venv/bin/python -m benchmarks.gateway.guard
 
 bench-cache: .venv/.dev  ## False hits of the semantic cache, on the questions in RONDEL_TEST_DATA
@@ -50,7 +61,7 @@ lock: .venv/.dev  ## Write the lock files anew
 	sh tools/lock.sh
 
 clean:  ## Remove the virtual environment and what tests left
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-data
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis .import_linter_cache demo-data
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
@@ -71,4 +82,4 @@ clean:  ## Remove the virtual environment and what tests left
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help demo test check fuzz train bench bench-gateway check-speed bench-console bench-cache screenshots lock clean
+.PHONY: help demo test check fuzz train bench bench-gateway check-speed bench-console bench-cache wheel test-compiled screenshots lock clean

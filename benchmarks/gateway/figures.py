@@ -41,7 +41,7 @@ class Table(NamedTuple):
 
 
 JOBS = (
-    Job("small", ("nginx", "relay", "bare", "mock", "translated"), seconds=1),
+    Job("small", ("nginx", "relay", "bare", "mock", "interpreted", "translated"), seconds=1),
     Job("kept", ("nginx", "recorded"), size=2048),
     Job("large", ("nginx", "mock"), size=16_384),
     Job("flood", ("nginx", "relay", "mock", "pii"), streams=Streams(), seconds=1.5),
@@ -75,6 +75,7 @@ TABLES = (
                 2.0,
             ),
             Figure("cpu_recorded", "the same with 2 KiB payloads kept", "kept", "recorded", "nginx", NGINX, 3.0),
+            Figure("cpu_interpreted", "without payloads, and not compiled", "small", "interpreted", "nginx", NGINX),
             Figure("cpu_large", "16 KiB prompts, no payloads", "large", "mock", "nginx", NGINX, 1.5),
             Figure("cpu_stream", "a piece of a stream", "flood", "mock", "nginx", NGINX, 1.5),
             Figure("cpu_relay", "for comparison: a relay in Python that only parses", "small", "relay", "nginx", NGINX),

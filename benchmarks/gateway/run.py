@@ -12,7 +12,7 @@ from benchmarks.gateway.figures import JOBS
 from benchmarks.gateway.measuring import Rounds, interleaved
 from benchmarks.gateway.processes import rss_mb
 from benchmarks.gateway.results import results, write
-from benchmarks.gateway.stage import staged
+from benchmarks.gateway.stage import COMPILED, staged
 
 NEEDED = ("nginx", "wrk", "openssl")
 
@@ -20,7 +20,9 @@ NEEDED = ("nginx", "wrk", "openssl")
 def absent() -> str:
     """What is to be installed first; empty when nothing is."""
     lacking = [name for name in NEEDED if shutil.which(name) is None]
-    return f"This needs {' and '.join(lacking)}: apt install nginx wrk openssl" if lacking else ""
+    if lacking:
+        return f"This needs {' and '.join(lacking)}: apt install nginx wrk openssl"
+    return "" if COMPILED.is_dir() else "This measures the compiled wheel: make wheel"
 
 
 def main(show: Callable[[str], object] = print) -> int:

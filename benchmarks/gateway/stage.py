@@ -31,6 +31,8 @@ from rondel.spend.models import ModelPrice
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+COMPILED = ROOT / "build" / "compiled"
+"""The wheel as it is published, unpacked: `make wheel`."""
 SECRET = b"a secret of at least 32 characters"
 BARE_KEY = "sk-rondel-bare"
 PRICE = ModelPrice(input_nano=150_000_000, output_nano=600_000_000)
@@ -126,7 +128,7 @@ def make_certificate(folder: Path) -> Path:
 @contextmanager
 def staged() -> Generator[Stage]:
     """Everything, on free ports of this machine, until the block ends."""
-    plain, tls, nginx_plain, nginx_tls, relay, port = free_ports(6)
+    plain, tls, nginx_plain, nginx_tls, relay, port, second = free_ports(7)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         certificate = make_certificate(folder)
@@ -139,7 +141,7 @@ def staged() -> Generator[Stage]:
         (data / "run").mkdir(parents=True)
         (data / "run" / "snapshot.json").write_bytes(msgspec.json.encode(snapshot(plain, tls)))
         upstream = [sys.executable, "-m", "benchmarks.gateway.upstream", "--port", str(plain), "--tls-port", str(tls)]
-        worker = [sys.executable, "-m", "rondel.gateway.dataplane.main", "--data", str(data), "--port", str(port)]
+        worker = [sys.executable, "-m", "rondel.gateway.dataplane.main", "--data", str(data), "--port"]
         nginx = ["nginx", "-p", name, "-c", str(folder / "nginx.conf")]
         bare = [sys.executable, "-m", "benchmarks.gateway.relay", "--port", str(relay), "--upstream", str(plain)]
         environ = {"RONDEL_SECRET": SECRET.decode(), "SSL_CERT_FILE": str(certificate)}
@@ -147,7 +149,8 @@ def staged() -> Generator[Stage]:
             running([*upstream, "--certificate", str(certificate)], _models(plain), cwd=ROOT),
             running(nginx, _models(nginx_plain)) as nginx_pid,
             running(bare, _models(relay), cwd=ROOT) as relay_pid,
-            running(worker, f"http://127.0.0.1:{port}/livez", environ=environ) as pid,
+            running([*worker, str(port)], _alive(port), environ=environ | {"PYTHONPATH": str(COMPILED)}) as pid,
+            running([*worker, str(second), "--worker", "1"], _alive(second), environ=environ) as interpreted,
         ):
             ours = {
                 name: Contender(Door(port, model=name, key=BARE_KEY if name == "bare" else KEY), pid)
@@ -155,11 +158,16 @@ def staged() -> Generator[Stage]:
             }
             anchors = {
                 "direct": Contender(Door(plain)),
+                "interpreted": Contender(Door(second), interpreted),
                 "relay": Contender(Door(relay), relay_pid),
                 "nginx": Contender(Door(nginx_plain), nginx_pid),
                 "nginx_tls": Contender(Door(nginx_tls), nginx_pid),
             }
             yield Stage({**anchors, **ours}, pid, plain)
+
+
+def _alive(port: int) -> str:
+    return f"http://127.0.0.1:{port}/livez"
 
 
 def _models(port: int) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
 
-import msgspec
+from msgspec import DecodeError
+from msgspec.structs import astuple
 
 from rondel.gateway.shapes import (
     LARGEST_COUNT,
@@ -57,7 +58,7 @@ def tokens_of(usage: bytes, *, of_images: bool = False) -> TokenCounts | None:
     """
     try:
         told = read_usage(usage)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
     total_in = told.prompt_tokens if told.prompt_tokens is not None else told.input_tokens
     total_out = told.completion_tokens if told.completion_tokens is not None else told.output_tokens
@@ -211,23 +212,13 @@ def service_of(served: str, asked: str) -> str:
     return served or asked
 
 
+_ESTIMATED = TokenCounts.__struct_fields__.index("estimated")
+
+
 def counts_of(tokens: TokenCounts) -> Counts:
-    """What is priced of the buckets."""
-    return Counts(
-        tokens.input_uncached,
-        tokens.cache_read,
-        tokens.cache_write,
-        tokens.output_text,
-        tokens.reasoning,
-        tokens.audio_in,
-        tokens.audio_out,
-        tokens.image_in,
-        tokens.cache_write_1h,
-        tokens.audio_cached,
-        tokens.image_cached,
-        tokens.image_out,
-        tokens.web_searches,
-    )
+    """What is priced of the buckets: all, in their order, without what is no count."""
+    told = astuple(tokens)
+    return Counts._make(told[:_ESTIMATED] + told[_ESTIMATED + 1 :])
 
 
 def total_tokens(tokens: TokenCounts) -> int:

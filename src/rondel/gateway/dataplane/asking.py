@@ -1,10 +1,9 @@
 """From an HTTP request to a request for a model: who asks, what for, and may they?"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
-
-import msgspec
 
 from rondel.gateway.caching import Directive, directive_of
 from rondel.gateway.costing import BYTES_PER_TOKEN, Load, load_of
@@ -29,7 +28,8 @@ _NO_UNIT = Unit("request", "")
 _NO_HEAD = Head("", is_stream=False, max_tokens=None, user="", metadata={}, wants_usage=False)
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class Entry:
     """What the head of a request says of it."""
 
     key: VirtualKey
@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     parent: TraceParent | None
     foreign: Foreign | None = None
     """What it says besides in a dialect that is not OpenAI's chat completions."""
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Those that rules of routes look at."""
     cache: Directive = Directive.NONE
 

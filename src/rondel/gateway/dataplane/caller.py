@@ -34,8 +34,8 @@ REST_LIMIT = 1024 * 1024
 """Bytes that are read of a request after its answer; beyond that the connection ends."""
 
 
-class Caller(asyncio.Protocol):
-    """One connection; it is the `Reply` of its current request."""
+class Caller:
+    """One connection, as `asyncio.Protocol` is told of it; it is the `Reply` of its current request."""
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
@@ -72,6 +72,10 @@ class Caller(asyncio.Protocol):
         self._waiting.clear()
         if handler is not None:
             handler.hang_up()
+
+    def eof_received(self) -> bool:
+        """It sends no more: the connection is closed."""
+        return False
 
     def pause_writing(self) -> None:
         """The socket is full."""

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
-
-from msgspec.structs import replace
 
 from rondel.errors import RondelError, Unavailable
 from rondel.gateway.costing import estimate, load_of
@@ -12,6 +11,7 @@ from rondel.gateway.dataplane.asking import Asked, Entry
 from rondel.gateway.dataplane.exchange import Exchange
 from rondel.gateway.dataplane.intake import ANSWER_LIMIT, Intake, Outcome
 from rondel.gateway.dataplane.limits import Ticket
+from rondel.gateway.dataplane.ports import Reply
 from rondel.gateway.dataplane.recording import Result, Tried, note_spent
 from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.wire import Answer
@@ -162,8 +162,12 @@ def case(worker: Worker, judge: Judge, asked: Asked, fields: Fields, way: Way, o
 class CascadedExchange(Exchange):
     """A request whose answers are looked at before the caller gets one: the last target's is taken as it is."""
 
-    first_token: float | None = None
-    _steps: Steps | None = None
+    def __init__(
+        self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
+    ) -> None:
+        super().__init__(worker, asked, way, lane, ticket, reply, pair_id)
+        self.first_token: float | None = None
+        self._steps: Steps | None = None
 
     def _begin(self) -> None:
         if self.lane.cascade is not None and self.asked.operation not in _NO_TEXT:

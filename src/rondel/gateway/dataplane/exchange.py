@@ -73,34 +73,11 @@ class Nobody:
 class Exchange:
     """One request with one release (and its fallbacks); the listener of each of its tries in turn.
 
-    What most requests never set stands here once, on the class.
+    `changed` are the caller's fields where a guardrail changed them, `seeking` is its way through the cache on a route
+    that keeps answers, and `_order` who is asked in turn where it is not the lane's own order.
     """
 
-    verdicts: tuple[GuardVerdict, ...] = ()
-    sent_body = b""
-    excerpt = b""
-    first_token: float | None = None
-    changed: Fields | None = None
-    """The caller's fields where a guardrail changed them."""
-    seeking: Seeking | None = None
-    """Its way through the cache, on a route that keeps answers."""
-    _line: Line | Dial | None = None
-    _intake: Intake | None = None
-    _call: Call | None = None
-    _status = 0
-    _error_body = b""
-    _refused: Outcome | None = None
-    _retry_after: float | None = None
-    _timer: asyncio.TimerHandle | None = None
-    _is_late = False
-    _is_begun = False
-    _is_over = False
-    _is_paused = False
     _result: Result
-    _answer: Answer | None = None
-    _order: tuple[Candidate, ...] = ()
-    """Who is asked in turn, where it is not the lane's own order."""
-    _why = ""
 
     def __init__(
         self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
@@ -109,6 +86,22 @@ class Exchange:
         self._worker, self._reply, self.ticket = worker, reply, ticket
         self.pair_id = pair_id
         self.tried: list[Tried] = []
+        self.verdicts: tuple[GuardVerdict, ...] = ()
+        self.sent_body = self.excerpt = self._error_body = b""
+        self.first_token: float | None = None
+        self.changed: Fields | None = None
+        self.seeking: Seeking | None = None
+        self._line: Line | Dial | None = None
+        self._intake: Intake | None = None
+        self._call: Call | None = None
+        self._status = 0
+        self._refused: Outcome | None = None
+        self._retry_after: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_late = self._is_begun = self._is_over = self._is_paused = False
+        self._answer: Answer | None = None
+        self._order: tuple[Candidate, ...] = ()
+        self._why = ""
         self._last_byte = asked.began
         self.is_shadow = lane.stage is ArmStage.SHADOW
         self.is_stream = asked.head.is_stream and not self.is_shadow

@@ -4,13 +4,17 @@ import asyncio
 from contextlib import suppress
 
 from rondel.errors import RondelError
+from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.breaking import blame
 from rondel.gateway.dataplane.exchange import Exchange
+from rondel.gateway.dataplane.limits import Ticket
+from rondel.gateway.dataplane.ports import Reply
 from rondel.gateway.dataplane.recording import Result, Tried
 from rondel.gateway.dataplane.sending import Sent, send
 from rondel.gateway.dataplane.upstream import Dial, Line
-from rondel.gateway.dataplane.ways import Candidate
+from rondel.gateway.dataplane.ways import Candidate, Lane, Way
 from rondel.gateway.dataplane.wire import Answer
+from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.picking import hedge_after_s, paced
 from rondel.gateway.rules import parse_retry_after
 
@@ -100,8 +104,12 @@ def cut_off(tried: Tried, now: float, *, is_paced: bool) -> None:
 class HedgedExchange(Exchange):
     """A request whose route lets a second target be asked beside the first."""
 
-    _hedging: asyncio.TimerHandle | None = None
-    _rival: Rival | None = None
+    def __init__(
+        self, worker: Worker, asked: Asked, way: Way, lane: Lane, ticket: Ticket, reply: Reply, pair_id: str = ""
+    ) -> None:
+        super().__init__(worker, asked, way, lane, ticket, reply, pair_id)
+        self._hedging: asyncio.TimerHandle | None = None
+        self._rival: Rival | None = None
 
     def now(self) -> float:
         """Monotonic seconds."""

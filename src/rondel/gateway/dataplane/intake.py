@@ -76,9 +76,9 @@ class Relay:
     them."""
 
     is_stream = True
-    content_type = EVENT_STREAM
 
     def __init__(self, operation: Operation, *, hides_usage: bool, guards: Sequence[Guard]) -> None:
+        self.content_type = EVENT_STREAM
         self._operation, self._hides_usage = operation, hides_usage
         self._guard = StreamGuard(guards) if guards else None
         self._events = Events()
@@ -169,7 +169,6 @@ class Gather:
 
     is_stream = False
     has_text = False
-    content_type = JSON
     refused = b""
     _size = 0
 
@@ -184,6 +183,7 @@ class Gather:
     ) -> None:
         self._operation, self._is_stream, self._guards = operation, is_stream, guards
         self._decoder, self._writer = decoder, writer
+        self.content_type = JSON
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:

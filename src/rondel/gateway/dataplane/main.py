@@ -14,6 +14,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import structlog
 import uvloop
@@ -120,7 +121,7 @@ async def serve(
         loop.add_signal_handler(name, stopped.set)
     made = listen(host, port)
     reception = Reception(worker)
-    server = await loop.create_server(lambda: Caller(reception), sock=made)
+    server = await loop.create_server(lambda: cast("asyncio.Protocol", Caller(reception)), sock=made)
     worker.sweep()
     gc.freeze()  # what lives as long as the process is not looked at again
     gc.set_threshold(20_000, 20, 20)  # requests leave no cycles behind: look for some seldom
@@ -164,6 +165,7 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

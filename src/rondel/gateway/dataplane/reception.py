@@ -73,8 +73,8 @@ class Reception:
             waiting = Waiting(now + LEASE_WAIT_S)
             error.then(lambda: self._again(reply, asked, waiting))
             return waiting
-        except RondelError as error:
-            self._refuse(reply, asked, error)
+        except RondelError as refusal:
+            self._refuse(reply, asked, refusal)
             return None
 
     def _again(self, reply: Reply, asked: Asked, waiting: Waiting) -> None:

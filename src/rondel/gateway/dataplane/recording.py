@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from rondel.errors import Invalid
-from rondel.gateway.costing import BYTES_PER_TOKEN, charge_nano, cost_nano, service_of
+from rondel.gateway.costing import BYTES_PER_TOKEN, charge_nano, service_of
 from rondel.gateway.dataplane.asking import Asked
 from rondel.gateway.dataplane.cache.seeking import Seeking
 from rondel.gateway.dataplane.folding import EMPTY, Folded
@@ -89,8 +89,8 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         provider = candidate.endpoint.connection.provider
         tokens = None if outcome is None else _tokens(told, candidate, folded)
     service = service_of(folded.service, head.service_tier)
-    cost = cost_nano(price, tokens, service)
-    guessed = charge_nano(price, tokens, service) if tokens is not None and tokens.estimated else None
+    charge = None if tokens is None else charge_nano(price, tokens, service)
+    cost = None if tokens is None or tokens.estimated else charge
     seeking = told.seeking
     if seeking is not None and seeking.is_given:
         cost = 0  # what it once cost was told with the request that asked for it
@@ -100,7 +100,7 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         failed = status >= 400 or bool(result.error_type)
         if is_captured(route.capture, route.capture_share, asked.request_id, failed=failed):
             kept = _payloads(told, folded.body or told.excerpt, route.capture_limit)
-    charged = _charged(told, result, tokens, cost, guessed)
+    charged = _charged(told, result, tokens, charge)
     if lane.cascade is not None:
         earlier = [each.nano for each in tried if each.nano is not None]
         charged = sum(earlier, charged or 0) if earlier else charged
@@ -267,16 +267,12 @@ def note_spent(told: Told, tried: Tried, folded: Folded) -> None:
     price = tried.candidate.target.price
     tried.tokens = tokens = _tokens(told, tried.candidate, folded)
     service = service_of(folded.service, told.asked.head.service_tier)
-    tried.nano = charge_nano(price, tokens, service) if tokens is not None and tokens.estimated else None
-    if tried.nano is None:
-        tried.nano = cost_nano(price, tokens, service)
+    tried.nano = None if tokens is None else charge_nano(price, tokens, service)
 
 
-def _charged(
-    told: Told, result: Result, tokens: TokenCounts | None, nano: int | None, guessed: int | None
-) -> int | None:
-    """What budgets are charged: nothing for an answer that was kept or a failure without one, what was reserved for an
-    answer without tokens, and `guessed` where tokens were.
+def _charged(told: Told, result: Result, tokens: TokenCounts | None, nano: int | None) -> int | None:
+    """What budgets are charged: nothing for an answer that was kept or a failure without one, and what was reserved for
+    an answer without tokens; else `nano`, what the tokens cost, be they reported or guessed.
     """
     if told.is_shadow:
         return None
@@ -284,7 +280,7 @@ def _charged(
         return 0
     if tokens is None:
         return 0 if result.status >= 300 else told.ticket.nano
-    return guessed if tokens.estimated else nano
+    return nano
 
 
 def _tokens(told: Told, candidate: Candidate, folded: Folded) -> TokenCounts | None:

@@ -20,27 +20,23 @@ def operation_of(path: bytes) -> Operation | None:
 
 
 class Request:
-    """One HTTP request; what most never set stands here once, on the class."""
+    """One HTTP request. `first` are the bytes with which it began, where it began them; `operation` is what it asks of
+    a model, if it does.
+    """
 
-    method = b""
-    target = b""
-    path = b""
-    first = b""
-    """The bytes with which it began, where it began them."""
-    size = 0
-    content_length: int | None = None
-    is_chunked = False
-    is_complete = False
-    is_expecting = False
-    is_old = False
-    keeps_alive = True
-    refusal: Answer | None = None
-    operation: Operation | None = None
-    """What it asks of a model, if it does."""
+    __slots__ = ("content_length", "first", "headers", "is_chunked", "is_complete", "is_expecting", "is_old",
+                 "keeps_alive", "method", "operation", "parts", "path", "refusal", "size", "target")  # fmt: skip
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.parts: list[bytes] = []
+        self.method = self.target = self.path = self.first = b""
+        self.size = 0
+        self.content_length: int | None = None
+        self.is_chunked = self.is_complete = self.is_expecting = self.is_old = False
+        self.keeps_alive = True
+        self.refusal: Answer | None = None
+        self.operation: Operation | None = None
 
     def whole_body(self) -> bytes:
         """The body, once it is complete."""

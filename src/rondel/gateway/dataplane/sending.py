@@ -9,6 +9,8 @@ from rondel.gateway.models import Fields, Operation
 from rondel.gateway.ports import Call
 from rondel.gateway.rules import assemble, compose, parse_fields, raw
 
+_FLAGS = tuple(f"{flags:02x}" for flags in range(256))
+
 
 class Sent:
     """What goes to a target: the whole request, and how its answer is to be read.
@@ -89,8 +91,8 @@ def _send_chat(told: Told, candidate: Candidate, operation: Operation, now: floa
 
 def framed(head: bytes, asked: Asked, span_id: str, body: bytes) -> bytes:
     """The whole request."""
-    told = f"{asked.trace_id}-{span_id}-{asked.trace_flags:02x}\r\ncontent-length: {len(body)}\r\n\r\n"
-    return b"%btraceparent: 00-%b%b" % (head, told.encode(), body)
+    traced = f"traceparent: 00-{asked.trace_id}-{span_id}-{_FLAGS[asked.trace_flags]}"
+    return b"".join((head, f"{traced}\r\ncontent-length: {len(body)}\r\n\r\n".encode(), body))
 
 
 def _call(asked: Asked, fields: Fields, candidate: Candidate, operation: Operation, *, is_stream: bool) -> Call:

@@ -27,13 +27,12 @@ _encode = msgspec.json.Encoder().encode
 class ChatReader:
     """A stream of OpenAI's own events, read as the decoders of other dialects read theirs."""
 
-    usage = b""
-    """It stands in the chunks."""
-    problem: Problem | None = None
-    is_done = False
-
     def __init__(self) -> None:
         self._events = Events()
+        self.usage = b""
+        """It stands in the chunks."""
+        self.problem: Problem | None = None
+        self.is_done = False
 
     def feed(self, data: bytes) -> list[Chunk]:
         """The chunks that these bytes complete."""
@@ -198,13 +197,14 @@ class Tee:
 class Own:
     """An answer that is no stream, in the caller's own dialect: its bytes pass once they are whole."""
 
-    is_stream = has_text = False
-    content_type = JSON
+    is_stream = False
+    has_text = False
     refused = b""
     _size = 0
 
     def __init__(self, decoder: Decoder | None) -> None:
         self._decoder = decoder
+        self.content_type = JSON
         self._parts: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:

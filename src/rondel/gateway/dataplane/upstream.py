@@ -25,8 +25,8 @@ MOST_MODELS = 4096
 """Models of one endpoint that are remembered."""
 
 
-class Line(asyncio.Protocol):
-    """One connection to an endpoint.
+class Line:
+    """One connection to an endpoint, as `asyncio.Protocol` is told of it.
 
     The parser only notes what it finds; the listener hears of it after each piece, where a bug of ours can be caught.
     """
@@ -100,6 +100,16 @@ class Line(asyncio.Protocol):
                 self._fail(f"answered with a head of more than {HEAD_LIMIT:,} bytes")
             return
         _take(listener, self._tell)
+
+    def eof_received(self) -> bool:
+        """It sends no more: the connection is closed."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Requests are small beside what a socket holds: nothing waits."""
+
+    def resume_writing(self) -> None:
+        """As before."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone: the end of an answer without a length, else a failure."""
@@ -252,9 +262,6 @@ class Dial:
 class Endpoint:
     """Where one connection of the snapshot leads: its provider, its kept lines, and the health of its models."""
 
-    beside: "Endpoint | None" = None
-    """The lines of another kind to the same place, if there are any: they are trimmed and closed with these."""
-
     def __init__(
         self,
         connection: Connection,
@@ -267,6 +274,8 @@ class Endpoint:
         self.connection, self.provider, self.address = connection, provider, address
         self.secret = secret
         self.breakers: dict[str, Breaker] = {}
+        self.beside: Endpoint | None = None
+        """The lines of another kind to the same place, if there are any: they are trimmed and closed with these."""
         self._clock = clock
         self._idle: list[Line] = []
         self._is_closed = False
@@ -347,9 +356,11 @@ class Endpoint:
         """A new line."""
         loop = asyncio.get_running_loop()
         host = self.address.host if self.tls else None
-        _, line = await loop.create_connection(
-            self.make, self.address.host, self.address.port, ssl=self.tls, server_hostname=host
+        factory = cast("Callable[[], asyncio.Protocol]", self.make)  # it has all of its methods
+        _, made = await loop.create_connection(
+            factory, self.address.host, self.address.port, ssl=self.tls, server_hostname=host
         )
+        line = cast("Line", made)
         line.made_at = self._clock()
         return line
 

@@ -1,10 +1,8 @@
 """What one key calling one name comes to, worked out once for each snapshot: so a request only looks it up."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-import msgspec
-from msgspec.structs import replace
 
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.costing import estimate
@@ -28,7 +26,8 @@ _USUAL = 4096
 """Bytes of a request by which prices are compared."""
 
 
-class Candidate(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class Candidate:
     """A target that may be asked, and where it stands."""
 
     release: ReleaseCall
@@ -65,7 +64,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
         return head
 
 
-class Lane(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True)
+class Lane:
     """One release on one route: whom it asks in which order, and what is checked on the way."""
 
     release: ReleaseCall
@@ -115,8 +115,9 @@ class Way:
         self.rules = found.route.rules if found.release is None else ()
         arms = found.route.arms
         releases = [found.release, *(plan.release(arm.release_id) for arm in arms)]
-        owners = (found.route, key, *(one for one in releases if one is not None))
-        self.is_guarded = any(rule.on_input for owner in owners for rule in owner.guardrails)
+        rules = [*found.route.guardrails, *key.guardrails]
+        rules += [rule for one in releases if one is not None for rule in one.guardrails]
+        self.is_guarded = any(rule.on_input for rule in rules)
         """Whether a guardrail looks at requests before anybody else does."""
         if found.release is not None:
             self._only = Taken(self._lane(found.release, ArmStage.LIVE), ())

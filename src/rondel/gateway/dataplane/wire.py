@@ -17,6 +17,8 @@ _TYPES = {
     413: "invalid_request_error",
     429: "rate_limit_error",
 }
+COMPILED = not __file__.endswith(".py")
+"""Whether this is machine code (`make wheel`)."""
 _encode = msgspec.json.Encoder().encode
 JSON = b"application/json"
 EVENT_STREAM = b"text/event-stream; charset=utf-8"

@@ -21,6 +21,7 @@ from rondel.gateway.dataplane.plan import Plan
 from rondel.gateway.dataplane.secrets import Known
 from rondel.gateway.dataplane.spool import Spool
 from rondel.gateway.dataplane.ways import Ways
+from rondel.gateway.dataplane.wire import COMPILED
 from rondel.gateway.exposition import Figures
 from rondel.gateway.models import Snapshot
 from rondel.ids import Ids, Series
@@ -130,6 +131,7 @@ class Worker:
         return {
             "status": status,
             "worker": self.number,
+            "is_compiled": COMPILED,
             "snapshot_version": plan.version if plan else 0,
             "snapshot_problems": len(plan.problems) if plan else 0,
             "targets_resting": resting,
