@@ -163,7 +163,7 @@ def test_workers_that_purge_at_once_leave_one_file_and_no_answer(tmp_path: Path)
     for turn in range(5):
         shelf.keep([filed(number) for number in range(50)])
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda one, turn=turn: one.does("purge", f"pur_{turn}"), watchers))
+            list(pool.map(Watcher.does, watchers, ["purge"] * 4, [f"pur_{turn}"] * 4))
         shelf.purge([Order(b"o" * 16, f"pur_{turn}", b"p" * 8)])
         assert shelf.find([key(number) for number in range(50)]) == [None] * 50
         assert len([path for path in folder.iterdir() if path.name.isdigit()]) == 1

@@ -218,11 +218,11 @@ def test_an_order_about_another_key_takes_only_what_may_be_that_key_s(scope: Cac
 @pytest.mark.parametrize(
     ("order", "taken"),
     [
-        ({}, {"own", "other", "shared", "sales"}),
+        (dict[str, str](), {"own", "other", "shared", "sales"}),
         ({"route": "support"}, {"own", "other", "shared"}),
         ({"key_id": "key_1"}, {"own", "shared", "sales"}),
-        ({"environment": "staging"}, set()),
-        ({"project_id": "prj2"}, set()),
+        ({"environment": "staging"}, set[str]()),
+        ({"project_id": "prj2"}, set[str]()),
     ],
 )
 def test_an_order_takes_what_it_names_and_what_nobody_is_named_for(order: dict[str, str], taken: set[str]) -> None:
