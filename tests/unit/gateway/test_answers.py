@@ -4,16 +4,29 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 
-from rondel.errors import Unavailable
-from rondel.gateway.caching import Kept, Order, Question, keeper_of_key, order_of, place_of
+from rondel.errors import RondelError, Unavailable
+from rondel.gateway.caching import (
+    Directive,
+    Kept,
+    Order,
+    Question,
+    Wish,
+    keeper_of_key,
+    order_of,
+    owner_of,
+    place_of,
+    question_of,
+)
 from rondel.gateway.dataplane.cache import answers as module
 from rondel.gateway.dataplane.cache.answers import Answers, Sought, knows
 from rondel.gateway.dataplane.cache.figures import numbers_of
 from rondel.gateway.dataplane.cache.memory import MemoryShelf
 from rondel.gateway.dataplane.cache.others import ASKING_LIMIT, LARGEST, Others
 from rondel.gateway.dataplane.cache.ports import Filed, Near, Nearness, Row, Size
-from rondel.gateway.models import CacheMode, CacheSettings, Route, Snapshot
+from rondel.gateway.dataplane.cache.seeking import Flights, Seeking, rule_of
+from rondel.gateway.models import CacheMode, CacheSettings, Operation, ReleaseCall, Route, Snapshot, VirtualKey
 from rondel.gateway.purges.models import Purge
+from rondel.gateway.rules import parse_fields
 
 ROUTE = Route(name="support", project_id="prj", environment="live", arms=(), cache=CacheSettings())
 PLACE = place_of("prj", "live", "support")
@@ -485,5 +498,142 @@ def test_a_worker_whose_routes_keep_nothing_opens_nothing() -> None:
         assert not house.answers.is_used
         assert not told(house)
         await asyncio.sleep(0)
+
+    run(test, is_shared=True)
+
+
+# Through a request's eyes
+
+
+class Asker:
+    """A request: what its way came to."""
+
+    def __init__(self) -> None:
+        self.went_on = 0
+        self.given: list[Kept] = []
+        self.refused: list[RondelError] = []
+        self.seeking: Seeking | None = None
+
+    def go_on(self) -> None:
+        self.went_on += 1
+
+    def give(self, kept: Kept) -> None:
+        self.given.append(kept)
+        assert self.seeking is not None
+        self.seeking.over(b"", (), None)
+
+    def refuse(self, error: RondelError) -> None:
+        self.refused.append(error)
+
+    def hang_up(self) -> None:
+        raise AssertionError("nobody has gone")
+
+
+RELEASE = ReleaseCall(id="rel", digest="d", targets=())
+KEY = VirtualKey(id="key_1", hash="h", project_id="prj", environment="live")
+
+
+class Asking:
+    """Requests of one worker, which are all the same."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.rule = rule_of(CacheSettings(), ROUTE, RELEASE, [], [])
+        self.flights = Flights(house.answers, asyncio.get_running_loop().time, lambda: 0.0)
+
+    def ask(self, wants: Directive = Directive.NONE) -> Asker:
+        """One more of them."""
+        asker = Asker()
+        fields = parse_fields(b'{"model":"support","messages":[{"role":"user","content":"hello"}]}')
+        asker.seeking = self.flights.ask(asker, self.rule, Wish(wants, KEY, "", Operation.CHAT, fields, {}))
+        assert asker.seeking is not None
+        asker.seeking.begin()
+        return asker
+
+    def put(self, shelf: MemoryShelf, *, at_ns: int = 10**9) -> Kept:
+        """Somebody has kept an answer to them."""
+        fields = parse_fields(b'{"model":"support","messages":[{"role":"user","content":"hello"}]}')
+        owner = owner_of(CacheSettings().scope, KEY, "")
+        question = question_of(self.rule.mark, owner, Operation.CHAT, fields, {}, is_semantic=False)
+        assert question is not None
+        kept = Kept(at_ns, b'{"a":1}')
+        MemoryShelf.keep(shelf, [filed(0)._replace(key=question.key, kept=kept)])
+        return kept
+
+
+def test_the_same_requests_at_once_ask_the_shared_cache_once_and_all_get_its_answer() -> None:
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        asking = Asking(house)
+        kept = asking.put(house.shared)
+        askers = [asking.ask() for _ in range(5)]
+        await until(lambda: all(asker.given == [kept] for asker in askers))
+        assert house.shared.asked == [1]
+        assert [asker.seeking.word for asker in askers if asker.seeking] == ["hit", *["joined"] * 4]
+        assert asking.ask().given == [kept], "and this machine has it now"
+        assert house.shared.asked == [1]
+
+    run(test, is_shared=True)
+
+
+def test_who_finds_nothing_anywhere_asks_the_model_once() -> None:
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        asker = Asking(house).ask()
+        assert asker.went_on == 0
+        await until(lambda: asker.went_on > 0)
+        assert (asker.went_on, asker.given) == (1, [])
+
+    run(test, is_shared=True)
+
+
+def test_a_shared_answer_that_is_too_old_is_none() -> None:
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        asking = Asking(house)
+        asking.put(house.shared, at_ns=10**9 - 3601 * 10**9)
+        asker = asking.ask()
+        await until(lambda: asker.went_on == 1)
+        assert asker.given == []
+
+    run(test, is_shared=True)
+
+
+def test_only_if_cached_looks_at_what_machines_share_too_and_refresh_at_nothing() -> None:
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        asking = Asking(house)
+        asker = asking.ask(Directive.ONLY_IF_CACHED)
+        await until(lambda: len(asker.refused) == 1)
+        kept = asking.put(house.shared)
+        asker = asking.ask(Directive.ONLY_IF_CACHED)
+        await until(lambda: asker.given == [kept])
+        assert asking.ask(Directive.REFRESH).went_on == 1
+        assert house.shared.asked == [1, 1]
+
+    run(test, is_shared=True)
+
+
+def test_with_nobody_to_ask_a_request_goes_on_at_once() -> None:
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        await until(lambda: house.answers.pending == 0)
+        house.shared.fails = True
+        await house.asked_others(1)
+        assert Asking(house).ask().went_on == 1, "in the same turn of the loop"
+
+    run(test, is_shared=True)
+
+
+def test_a_request_that_is_over_meanwhile_is_told_nothing() -> None:
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        asking = Asking(house)
+        asking.put(house.shared)
+        asker = asking.ask()
+        assert asker.seeking is not None
+        asker.seeking.over(b"", (), None)
+        await until(lambda: house.others.outcomes["hit"] == 1)
+        assert (asker.went_on, asker.given) == (0, [])
 
     run(test, is_shared=True)
