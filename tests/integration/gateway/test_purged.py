@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -154,7 +155,7 @@ def redis(tmp_path: Path) -> Generator[RedisServer]:
     made.stop()
 
 
-def kept(worker: Gateway, *, by: str = "", **body: object) -> bool:
+def kept(worker: Gateway, *, by: str = "", **body: Any) -> bool:
     """Whether a request is answered from the cache, and asks nobody."""
     headers = {"x-rondel-cache": "only-if-cached"}
     if by:
