@@ -1,6 +1,7 @@
 """One contract for every place where answers lie: a dictionary, LMDB, and a real Redis."""
 
 import mmap
+import random
 import signal
 import time
 from collections.abc import Callable, Generator
@@ -50,6 +51,27 @@ NOW_NS = time.time_ns() - 7200 * SECOND
 def purge(token: str = "pur_1", *, project: str = "prj", route: str = "", key_id: str = "") -> Order:
     """An order in `live`."""
     return order_of(Purge(project_id=project, environment="live", token=token, route=route, key_id=key_id))
+
+
+_PLACES = (SUPPORT, SALES, STAGING, ELSEWHERE)
+EVERY = range(48)
+"""Numbers of answers; place and keeper are part of an answer's key."""
+ORDERS = [
+    purge(),
+    purge(route="support"),
+    purge(route="sales"),
+    purge(key_id="key_ada"),
+    purge(key_id="key_bob"),
+    purge(project="prj2"),
+]
+
+
+def _place(number: int) -> bytes:
+    return _PLACES[number % 4]
+
+
+def _keeper(number: int) -> bytes:
+    return (ADA, BOB, SHARED)[number // 4 % 3]
 
 
 class Shelves:
@@ -171,8 +193,20 @@ class Shelves:
         shelf.purge([again])
         assert shelf.unknown([again, first]) == [first]
 
-
-_PLACES = (SUPPORT, SALES, STAGING, ELSEWHERE)
+    @pytest.mark.parametrize("seed", range(12))
+    def test_whatever_is_kept_and_forgotten_it_does_as_the_one_in_memory(self, shelf: Shelf, seed: int) -> None:
+        twin, draw = MemoryShelf(), random.Random(seed)
+        for at in range(60):
+            if draw.random() < 0.15:
+                orders = draw.sample(ORDERS, draw.randint(1, 3))
+                shelf.purge(orders)
+                twin.purge(orders)
+            else:
+                some = [draw.choice(EVERY) for _ in range(draw.randint(1, 4))]
+                for each in (shelf, twin):
+                    each.keep([filed(one, at_s=at, place=_place(one), keeper=_keeper(one)) for one in some])
+            assert self.there(shelf, *EVERY) == self.there(twin, *EVERY)
+            assert [size.answers for size in shelf.sizes(_PLACES)] == [size.answers for size in twin.sizes(_PLACES)]
 
 
 class TestMemory(Shelves):
