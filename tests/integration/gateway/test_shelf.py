@@ -98,6 +98,25 @@ def test_a_disk_that_is_full_leaves_nothing_rather_than_what_has_to_go(
     assert shelf.unknown([Order(b"o" * 16, "pur_1", b"")]) == []
 
 
+def test_a_purge_that_was_broken_off_left_the_old_file_in_force_and_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf = DiskShelf(folder)
+    shelf.keep([filed(1), filed(2, place=b"q" * 16)])
+    shelf.close()
+    (folder / "2").mkdir()
+    (folder / "2" / "data.mdb").write_bytes(b"half a file")
+    shelf = DiskShelf(folder)
+    order = Order(b"o" * 16, "pur_1", b"p" * 8)
+    assert shelf.find([key(1), key(2)]) == [filed(1).kept, filed(2).kept]
+    assert shelf.unknown([order]) == [order]
+    shelf.purge([order])
+    assert shelf.find([key(1), key(2)]) == [None, filed(2).kept]
+    shelf.close()
+    again = DiskShelf(folder)
+    assert again.find([key(1), key(2)]) == [None, filed(2).kept]
+    assert again.unknown([order]) == []
+
+
 WATCHER = """
 import sys
 from pathlib import Path

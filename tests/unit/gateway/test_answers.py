@@ -441,9 +441,28 @@ def test_who_fails_is_a_miss_and_answers_are_not_shared_meanwhile() -> None:
         house.shared.fails = True
         assert await house.asked_others(2) == [None, None]
         house.answers.keep(filed(1), "")
-        assert house.others.outcomes == {"failed": 2, "unkept": 1}
+        await until(lambda: house.others.outcomes == {"failed": 2, "unkept": 1})
+        house.shared.fails = False
+        house.answers.keep(filed(2), "")
+        assert house.others.outcomes["unkept"] == 2, "it is not tried at once again"
         assert house.there(1), "this machine has it"
-        await until(lambda: house.shelf.kept == [1])
+        await until(lambda: house.shelf.kept == [1, 2])
+        await asyncio.sleep(1.05)
+        house.answers.keep(filed(3), "")
+        await until(lambda: house.shared.kept == [3])
+
+    run(test, is_shared=True)
+
+
+def test_an_answer_is_shared_even_if_its_own_look_up_was_late() -> None:
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        await until(lambda: house.answers.pending == 0)
+        house.shared.free.clear()
+        assert await house.asked_others(1) == [None]
+        house.shared.free.set()
+        house.answers.keep(filed(1), "")
+        await until(lambda: house.shared.kept == [1])
 
     run(test, is_shared=True)
 

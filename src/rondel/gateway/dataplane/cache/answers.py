@@ -156,16 +156,17 @@ class Answers:
                 shelf.keep(self._waiting)
             shelf.close()
 
-    def sizes(self) -> Iterator[tuple[Route, str, Size]]:
-        """What each route keeps, and where: on this `machine`, or `shared` with others."""
+    def sizes(self, most: int) -> Iterator[tuple[Route, str, Size]]:
+        """What each of at most `most` routes keeps, and where: on this `machine`, or `shared` with others."""
         if self._shelf is None:
             return
-        places = [place for _, place in self._routes]
-        for (route, _), size in zip(self._routes, self._shelf.sizes(places), strict=True):
+        routes = self._routes[:most]
+        places = [place for _, place in routes]
+        for (route, _), size in zip(routes, self._shelf.sizes(places), strict=True):
             yield route, "machine", size
         if self.others is not None:
             self.others.measure(places)
-            for route, place in self._routes:
+            for route, place in routes:
                 if (size := self.others.sizes.get(place)) is not None:
                     yield route, "shared", size
 

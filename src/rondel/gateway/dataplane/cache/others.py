@@ -51,7 +51,7 @@ class Others:
         self._batch: list[_Look] | None = None
         self._writing: list[Filed] = []
         self._is_reading = self._is_writing = self._is_measuring = False
-        self._down_until = self._measured_at = 0.0
+        self._down_until = self._unwritable_until = self._measured_at = 0.0
         self._is_down = self._is_stuck = False
         self.outcomes: Counter[str] = Counter()
         """`hit`, `miss`; `late` and `failed` for look-ups that got no answer; `down` and `full` for those that were not
@@ -80,7 +80,7 @@ class Others:
 
     def keep(self, filed: Filed) -> None:
         """Share an answer; one that is too large, or that there is no room or no Redis for, is not."""
-        is_down = self._loop.time() < self._down_until
+        is_down = self._loop.time() < self._unwritable_until
         if len(filed.kept.body) > LARGEST or is_down or len(self._writing) >= WRITING_LIMIT:
             self.outcomes["unkept"] += 1
             return
@@ -169,6 +169,7 @@ class Others:
             return
         if (error := _failure(done)) is not None:
             self.outcomes["unkept"] += len(batch)
+            self._unwritable_until = self._loop.time() + AGAIN_S
             self._fail(error.message, "failed", [])
         if self._writing:
             self._write()

@@ -204,14 +204,20 @@ class DiskShelf:
             count, new = 0, self._next_file(new.number + 1)
         with new.env.begin(write=True) as change:
             new.note(change, orders)
-        draft = self._folder / "current.draft"
-        draft.write_text(str(new.number))
-        draft.replace(self._folder / "current")
-        self._file = new
+        self._put_in_force(new)
         for folder in self._folder.iterdir():
             if folder.name.isdigit() and folder.name != str(new.number):
                 shutil.rmtree(folder, ignore_errors=True)
         log.info("kept answers were purged", orders=len(orders), left=count)
+
+    def _put_in_force(self, new: _File) -> None:
+        draft = self._folder / "current.draft"
+        with draft.open("w") as out:
+            out.write(str(new.number))
+            out.flush()
+            os.fsync(out.fileno())  # or a power cut could leave a name without a number
+        draft.replace(self._folder / "current")
+        self._file = new
 
     def _next_file(self, number: int) -> _File:
         """An empty one; whatever was there is of a worker that was killed before it came into force."""
@@ -222,7 +228,7 @@ class DiskShelf:
 def _current(folder: Path) -> int:
     try:
         return int((folder / "current").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return 1
 
 
