@@ -33,7 +33,13 @@ from rondel.training.rules import read_recipe
 from tests.pages import ROOT, Piece, arguments, blocks, commands, headings, inline, links, pages
 
 GUIDES = ROOT / "docs" / "guide"
-GUIDE_OF = {"telemetry": "traces", "registry": "models", "experiments": "training", "spend": "gateway"}
+GUIDE_OF = {
+    "telemetry": "traces",
+    "registry": "models",
+    "experiments": "training",
+    "spend": "gateway",
+    "governance": "audit",
+}
 """The guide of an area that is not called as the area is."""
 PLACEHOLDER = "1"
 """A number is a text as well."""

@@ -11,7 +11,7 @@ import yaml
 from rondel.errors import Invalid, did_you_mean
 
 LIMITS_DOWN = ("local", "closed")
-LIMITS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 SECTIONS = frozenset({"gateway"})
 """What `rondel.yaml` may hold beside settings; others read it (`rondel gateway apply`)."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -60,6 +60,9 @@ class Settings:
     limits_down: str = _setting(
         "local", "While that does not answer: local gives each worker its part of what was left, closed gives nothing."
     )
+    cache_dsn: str = _setting(
+        "", "DSN of a Redis or Valkey in which machines share kept answers. Empty: each machine has its own."
+    )
     engine_threads: int = _setting(0, "Threads of a local engine; 0 takes the cores there are.")
     engine_dedicated: bool = _setting(
         False, "True lets engine threads spin while they wait: faster on an idle machine."
@@ -87,8 +90,9 @@ class Settings:
         if self.limits_down not in LIMITS_DOWN:
             known = did_you_mean(self.limits_down, LIMITS_DOWN)
             raise Invalid(f"Setting 'limits_down' has no value {self.limits_down!r}. {known}")
-        if self.limits_dsn and self.limits_dsn.partition("://")[0] not in LIMITS_SCHEMES:
-            raise Invalid("Setting 'limits_dsn' takes the DSN of a Redis or Valkey, such as redis://host:6379/0.")
+        for name in ("limits_dsn", "cache_dsn"):
+            if (dsn := getattr(self, name)) and dsn.partition("://")[0] not in REDIS_SCHEMES:
+                raise Invalid(f"Setting {name!r} takes the DSN of a Redis or Valkey, such as redis://host:6379/0.")
         if not self.is_loopback and len(self.secret) < 32:
             raise Invalid(
                 f"Setting 'host' is {self.host!r}, which others can reach, but 'secret' has {len(self.secret)} "

@@ -25,6 +25,7 @@ from rondel.gateway.models import (
     Route,
     VirtualKey,
 )
+from rondel.gateway.purges.models import Purge
 from rondel.gateway.rules import assemble, parse_fields
 from rondel.telemetry.records import GuardVerdict
 
@@ -113,14 +114,19 @@ def mark_of(
         ((one.id, one.provider, one.base_url, one.headers, one.options) for one in connections),
         key=lambda place: place[0],
     )
+    is_shared = route.cache is not None and route.cache.scope in {CacheScope.TEAM, CacheScope.PROJECT}
+    purged = [route.purged, route.shared_purged if is_shared else ""]
     place = (route.project_id, route.environment, route.name)
     call = msgspec.structs.replace(release, targets=tuple(targets))
-    return _hash(["rondel-answers-1", place, call, places, list(guards)])
+    return _hash(["rondel-answers-2", place, purged, call, places, list(guards)])
 
 
-def place_of(route: Route) -> bytes:
-    """Where a route's answers are counted together, whatever release gave them: 8 bytes."""
-    return _hash([route.project_id, route.environment, route.name])[:8]
+def place_of(project_id: str, environment: str, route: str = "") -> bytes:
+    """Where a route's answers are counted together, whatever release gave them: 16 bytes, of which the first 8 are
+    those of its project's environment. Without a route these alone.
+    """
+    whole = _hash([project_id, environment])[:8]
+    return whole + _hash([project_id, environment, route])[:8] if route else whole
 
 
 def owner_of(scope: CacheScope, key: VirtualKey, user: str) -> tuple[str, ...]:
@@ -131,9 +137,46 @@ def owner_of(scope: CacheScope, key: VirtualKey, user: str) -> tuple[str, ...]:
         case CacheScope.TEAM if key.team_id:
             return ("team", key.project_id, key.environment, key.team_id)
         case CacheScope.USER:
-            return ("user", key.id, user)
+            return ("user", key.id, key.purged, user)
         case _:
-            return ("key", key.id)
+            return ("key", key.id, key.purged)
+
+
+SHARED = bytes(8)
+"""In place of a key, for answers that several may have asked for."""
+
+
+def keeper_of(owner: Sequence[str]) -> bytes:
+    """The one key that an owner's answers are kept for, in 8 bytes; `SHARED` where there may be several."""
+    return keeper_of_key(owner[1]) if owner[0] in {"user", "key"} else SHARED
+
+
+def keeper_of_key(key_id: str) -> bytes:
+    """A key, as answers name it."""
+    return _hash(["keeper", key_id])[:8]
+
+
+class Order(NamedTuple):
+    """A purge as shelves know it: it takes answers whose place begins with `place`, all of them or those of a keeper.
+
+    `name` (16 bytes) is the same for all purges of the same thing; `token` another with each.
+    """
+
+    name: bytes
+    token: str
+    place: bytes
+    keeper: bytes = b""
+
+    def takes(self, place: bytes, keeper: bytes) -> bool:
+        """Whether an answer of this place and keeper has to go; one that is shared may be anybody's."""
+        return place.startswith(self.place) and (not self.keeper or keeper in {self.keeper, SHARED})
+
+
+def order_of(purge: Purge) -> Order:
+    """What shelves are told."""
+    name = _hash(["purge", purge.project_id, purge.environment, purge.route, purge.key_id])[:16]
+    place = place_of(purge.project_id, purge.environment, purge.route)
+    return Order(name, purge.token, place, keeper_of_key(purge.key_id) if purge.key_id else b"")
 
 
 def question_of(

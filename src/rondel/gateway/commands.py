@@ -11,6 +11,7 @@ from rondel.errors import Invalid, did_you_mean
 from rondel.gateway.file_commands import add_file_commands
 from rondel.gateway.litellm.commands import imports
 from rondel.gateway.mcp.commands import mcp_group
+from rondel.gateway.purges.commands import cache_group
 from rondel.gateway.secrets.commands import value_asked_for
 from rondel.money import nano, usd
 from rondel.terminal import done, emit, listing, table
@@ -26,6 +27,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     add_file_commands(app, connect)
     app.command(imports())
     app.command(mcp_group(connect))
+    app.command(cache_group(connect))
     return app
 
 

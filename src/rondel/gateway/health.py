@@ -10,7 +10,7 @@ from rondel.storage.models import Scope
 RESTING = "rondel_gateway_target_resting"
 CACHE = "rondel_gateway_cache"
 WORKER = "gateway-"
-OUTCOMES = {"hit": "hits", "near": "near hits", "joined": "joined", "miss": "misses"}
+OUTCOMES = {"hit": "hits", "semantic": "near hits", "joined": "joined", "miss": "misses"}
 """How a look-up in the cache ended, as `Metrics.cached` tells it, and its word; the first three are no new call."""
 
 
@@ -93,18 +93,23 @@ def read_board(scope: Scope, figures: Sequence[Figures]) -> Board:
         resting=resting,
         asked=asked,
         unusable=dict(pair for worker in workers for pair in worker.unusable),
-        cache=_cache(numbers),
+        cache=_cache(scope, numbers),
     )
 
 
-def _cache(numbers: Iterable[Number]) -> CacheFigures | None:
-    """None while no worker has looked into a cache."""
+def _cache(scope: Scope, numbers: Iterable[Number]) -> CacheFigures | None:
+    """None while no worker has looked into a cache here."""
     outcomes: dict[str, float] = {}
     others: dict[str, float] = {}
     for number in numbers:
         if not number.family.startswith(CACHE):
             continue
-        outcome = dict(number.labels).get("outcome", "")
+        labels = dict(number.labels)
+        if labels.get("project", scope.project_id) != scope.project_id:
+            continue
+        if labels.get("environment", scope.environment) != scope.environment:
+            continue
+        outcome = labels.get("outcome", "")
         if outcome:
             outcomes[outcome] = outcomes.get(outcome, 0) + number.value
         else:

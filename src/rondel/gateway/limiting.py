@@ -57,7 +57,7 @@ def limited_owners(scope: Scope, limited: Mapping[Owner, Limited], names: Callab
     ]
 
 
-def virtual_key(key: Key, limited: Mapping[Owner, Limited], console_hash: str = "") -> VirtualKey:
+def virtual_key(key: Key, limited: Mapping[Owner, Limited], console_hash: str = "", purged: str = "") -> VirtualKey:
     """A key as workers know it, with its team's lists and guardrails beside its own."""
     own = limited.get(Owner(OwnerKind.KEY, key.id), NOTHING)
     team = limited.get(Owner(OwnerKind.TEAM, key.team_id), NOTHING) if key.team_id else NOTHING
@@ -81,6 +81,7 @@ def virtual_key(key: Key, limited: Mapping[Owner, Limited], console_hash: str = 
         guardrails=tuple(route_guard(guard) for guard in (*team.policy.guardrails, *own.policy.guardrails)),
         calls_releases=may(key.role, Role.DEVELOPER),
         console_hash=console_hash,
+        purged=purged,
         old_hash=key.old_hash or "",
         old_until_ns=to_ns(key.old_until) if key.old_until else 0,
     )

@@ -16,6 +16,7 @@ import msgspec
 
 from rondel.events import Event
 from rondel.gateway.mcp.models import McpServer
+from rondel.gateway.purges.models import Purge
 from rondel.gateway.routing import Affinity, Cascade, Hedge, Policy, RouteRule, Ruled
 from rondel.gateway.secrets.models import Sealed
 from rondel.identity.models import OwnerKind
@@ -230,6 +231,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     hedge: Hedge | None = None
     cascade: Cascade | None = None
     cache: CacheSettings | None = None
+    purged: str = ""
+    """Another with every order to forget all of its kept answers."""
+    shared_purged: str = ""
+    """Another with every order to forget those of a key: what keys share does not know whose it is."""
 
 
 class OnLimitsDown(StrEnum):
@@ -310,6 +315,8 @@ class VirtualKey(msgspec.Struct, frozen=True, kw_only=True):
     """Its own and its team's: in force on everything that it calls, beside those of routes and releases."""
     console_hash: str = ""
     """Of the secret by which the console asks in this key's name."""
+    purged: str = ""
+    """Another with every order to forget the answers kept for it."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -330,6 +337,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     sealed: tuple[Sealed, ...] = ()
     """The secrets of the encrypted store that connections go by."""
     mcp_servers: tuple[McpServer, ...] = ()
+    purges: tuple[Purge, ...] = ()
+    """What of the kept answers is to be gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,10 @@ class EmbeddedNearness:
         same = (place for place in ordered if in_one_order(words, ring.words[place]))
         return [Near(ring.keys[place], float(likeness[place])) for place in islice(same, MOST)]
 
+    def forget(self) -> None:
+        """As in `Nearness`."""
+        self._rings.clear()
+
 
 def _words(text: str) -> bytes:
     """Four bytes for each word, whatever its case."""

@@ -1,7 +1,7 @@
 """The use cases of the gateway: connections, routes, what keys may do, and the snapshot of it all."""
 
 import builtins
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -40,6 +40,10 @@ from rondel.gateway.models import (
     VirtualKey,
 )
 from rondel.gateway.ports import PROVIDERS
+from rondel.gateway.purges.models import Purge
+from rondel.gateway.purges.rules import mark_of_key, marks_of
+from rondel.gateway.purges.service import Purges
+from rondel.gateway.purges.store import PurgeStore
 from rondel.gateway.rules import account_of
 from rondel.gateway.secrets.models import Sealed
 from rondel.gateway.secrets.service import PREFIX, Secrets, origin_of, stored_name
@@ -86,6 +90,7 @@ class Gateways:
         self._identity, self._releases, self._deployments = identity, releases, deployments
         self._prices, self._budgets, self._workers = prices, budgets, workers
         self.mcp = McpServers(store=McpStore(), secrets=secrets, audit=audit, ids=ids)
+        self.purges = Purges(store=PurgeStore(), identity=identity, audit=audit, ids=ids, route_names=self.route_names)
 
     # Connections
 
@@ -322,6 +327,7 @@ class Gateways:
         spent: list[SpentSoFar] = []
         sealed: list[Sealed] = []
         mcp_servers: list[McpServer] = []
+        purges: list[Purge] = []
         for scope in sorted({Scope(key.project_id, key.environment) for key in keys}, key=str):
             place = Place(
                 scope,
@@ -334,13 +340,15 @@ class Gateways:
             mcp_servers += servers
             connections += [*connections_of(place, streaming), *theirs]
             sealed += self._secrets.sealed(tx, scope)
-            self._compile_scope(tx, place, routes, releases)
+            forgotten = self.purges.list(tx, scope)
+            purges += forgotten
+            self._compile_scope(tx, place, routes, releases, forgotten)
             limited = limits_of(self.all_policies(tx, scope), self._budgets.hard(tx, scope))
             names = self._identity.owner_names(tx, scope)
             owners += limited_owners(scope, limited, names)
             spent += self._spent(tx, scope)
             virtual += [
-                virtual_key(key, limited, self._identity.console_hash(key.id))
+                virtual_key(key, limited, self._identity.console_hash(key.id), mark_of_key(forgotten, key.id))
                 for key in keys
                 if (key.project_id, key.environment) == _pair(scope)
             ]
@@ -356,6 +364,7 @@ class Gateways:
             spent=tuple(spent),
             sealed=tuple(sealed),
             mcp_servers=tuple(mcp_servers),
+            purges=tuple(purges),
         )
 
     def _spent(self, tx: Tx, scope: Scope) -> builtins.list[SpentSoFar]:
@@ -369,7 +378,9 @@ class Gateways:
                 found.append(SpentSoFar(account, first, amount.nano))
         return found
 
-    def _compile_scope(self, tx: Tx, place: Place, routes: list[Route], releases: list[ReleaseCall]) -> None:
+    def _compile_scope(
+        self, tx: Tx, place: Place, routes: list[Route], releases: list[ReleaseCall], purges: Sequence[Purge]
+    ) -> None:
         scope = place.scope
         used: set[str] = set()
         ids = {release.name: release.id for release in self._releases.list(tx, scope)}
@@ -383,6 +394,7 @@ class Gateways:
             rules, made = ruled(place, view.name, view.settings, ids)
             releases += made
             used |= {arm.release_id for arm in arms} | set(fallbacks) | {rule.release_id for rule in rules}
+            marks = marks_of(purges, view.name)
             salts = [arm.salt for arm in self._releases.arms(tx, scope, view.name) if arm.salt]
             routes.append(
                 Route(
@@ -405,6 +417,8 @@ class Gateways:
                     hedge=view.settings.hedge,
                     cascade=view.settings.cascade,
                     cache=view.settings.cache,
+                    purged=marks.own,
+                    shared_purged=marks.shared,
                 )
             )
         releases += served_models(place)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from rondel.events import Event
+
 
 class Bound(StrEnum):
     """What a requirement asks of one piece of evidence."""
@@ -146,3 +148,16 @@ class ApprovalVerdict:
     """Names of those whose approval counts."""
     is_self_approved: bool = False
     is_refused: bool = False
+
+
+class ErasureOrdered(Event, frozen=True, kw_only=True):
+    """What a project's environment holds of somebody has to go: every area that holds such things removes them, and
+    writes a receipt into the audit log under `order_id`.
+
+    `by` is what they were named by (`user`, `session` or `trace`), `count` how many. Who they are does not stand in it:
+    events are kept.
+    """
+
+    order_id: str
+    by: str
+    count: int

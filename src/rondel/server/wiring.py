@@ -28,15 +28,19 @@ from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
 from rondel.gateway.board import left
 from rondel.gateway.configurations import Configurations
+from rondel.gateway.exposition import Figures as Told
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.mcp import api as mcp_api
 from rondel.gateway.models import GatewayChanged
+from rondel.gateway.purges import api as purges_api
+from rondel.gateway.purges import tasks as purge_tasks
 from rondel.gateway.secrets.keys import Keys, key_file
 from rondel.gateway.secrets.service import Secrets
 from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
 from rondel.governance import api as governance_api
+from rondel.governance.models import ErasureOrdered
 from rondel.governance.service import Policies
 from rondel.governance.store import GovernanceStore
 from rondel.identity import api as identity_api
@@ -321,6 +325,7 @@ def listen(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> Li
     listeners.on(JobEnded, evaluation_tasks.end_with_job(ground.rows, services.evaluations, services.jobs))
     listeners.on(ModelDeleted, registry_tasks.sweep(ground.rows, services.registry))
     listeners.on(BudgetReached, monitoring_tasks.tell_of_budget(ground.rows, services.monitors))
+    listeners.on(ErasureOrdered, purge_tasks.erase_kept(ground.rows, services.gateways.purges))
     listeners.on(LimitBreached, release_tasks.roll_back_on_breach(ground.rows, services.releases))
     return listeners
 
@@ -363,6 +368,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, services.configurations, keeper, rows, access),
         mcp_api.routes(services.gateways.mcp, rows, access),
+        purges_api.routes(services.gateways.purges, lambda: _figures(ground), rows, access),
         prices_api.routes(services.prices, rows, access),
         gateway_api.secrets(services.secrets, rows, access),
         gateway_api.internal(keeper, ground.secret),
@@ -392,6 +398,11 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         monitors=services.monitors,
         deployments=services.deployments,
         budgets=services.budgets,
-        figures=lambda: left(ground.folder.run, ground.clock.now_ns()),
+        figures=lambda: _figures(ground),
         asking=Asking(ground.public_url),
     )
+
+
+def _figures(ground: Foundation) -> list[Told]:
+    """What the workers of this machine left on the board."""
+    return left(ground.folder.run, ground.clock.now_ns())

@@ -12,6 +12,8 @@ from rondel.audit.models import Acting
 from rondel.audit.service import Audit
 from rondel.clock import Clock
 from rondel.errors import Invalid, NotFound
+from rondel.events import announce
+from rondel.governance.models import ErasureOrdered
 from rondel.ids import Ids
 from rondel.spend.ports import PriceBooks
 from rondel.storage.models import Scope
@@ -346,7 +348,7 @@ class Traces:
         """Remove traces with their scores, by `trace` id, `session` or `user`; returns how many traces are gone.
 
         What still stands in the spool is stored first, so that it is found and removed too. The audit log tells that
-        it was done and to how many, not to whom.
+        it was done and to how many, not to whom. Other areas hear of it as `ErasureOrdered`.
         """
         if what not in _ERASABLE:
             raise Invalid(f"Traces are not erased by {what!r}. Known: {', '.join(_ERASABLE)}.")
@@ -354,7 +356,10 @@ class Traces:
         if not chosen:
             return 0
         with self._rows.transaction() as tx:
-            self._audit.record(tx, scope, actor, "trace.erase", what, values=len(chosen))
+            order = self._ids.new("era")
+            self._audit.record(tx, scope, actor, "trace.erase", what, values=len(chosen), order=order)
+            place = {"project_id": scope.project_id, "environment": scope.environment}
+            announce(tx, ErasureOrdered(**place, order_id=order, by=what, count=len(chosen)))
         self.flush()
         return self._store.erase(scope, column=_ERASABLE[what], values=chosen)
 

@@ -14,7 +14,9 @@ from rondel.clock import SystemClock
 from rondel.gateway.api import internal, routes
 from rondel.gateway.api import secrets as secrets_routes
 from rondel.gateway.configurations import Configurations
+from rondel.gateway.exposition import Figures
 from rondel.gateway.keeping import SnapshotKeeper
+from rondel.gateway.purges.api import routes as purges_routes
 from rondel.gateway.secrets.keys import Keys
 from rondel.gateway.secrets.service import Secrets
 from rondel.gateway.secrets.store import SecretStore
@@ -146,6 +148,7 @@ def socket(
         internal(keeper, SECRET),
         routes(gateways, configurations, keeper, rows, access),
         secrets_routes(secrets, rows, access),
+        purges_routes(gateways.purges, list[Figures], rows, access),
     ]
     path = tmp_path / "s.sock"
     server = uvicorn.Server(uvicorn.Config(build(routers, version="0"), uds=str(path), log_level="error"))

@@ -4,12 +4,17 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
+from sqlalchemy import select
 
 from rondel.clock import FixedClock
 from rondel.errors import Invalid, NotFound
+from rondel.governance.models import ErasureOrdered
 from rondel.identity.models import Actor
 from rondel.storage.models import Scope
+from rondel.storage.ports import OUTBOX
+from rondel.storage.rows.database import Database
 from rondel.telemetry.models import (
     Bound,
     Cost,
@@ -283,6 +288,19 @@ def test_listeners_go_on_from_their_position(traces: Traces, here: Scope, still:
     assert [row.trace_id for row in traces.since(here, second.position).rows] == [f"{9:032x}"]
     traces.move_position(here, "drift", second.position)
     assert traces.position_of(here, "drift") == second.position
+
+
+def test_an_order_to_erase_is_announced_without_a_word_of_whom(
+    traces: Traces, memory: Database, here: Scope, actor: Actor
+) -> None:
+    traces.erase(here, actor, what="user", values=["ada", "bob"])
+    with memory.reading() as tx:
+        row = tx.execute(select(OUTBOX).order_by(OUTBOX.c.position.desc()).limit(1)).one()
+    assert row.name == "ErasureOrdered"
+    order = msgspec.json.decode(row.payload, type=ErasureOrdered)
+    assert (order.project_id, order.environment, order.by, order.count) == (here.project_id, "production", "user", 2)
+    assert order.order_id
+    assert b"ada" not in row.payload
 
 
 def test_what_is_erased_is_gone_with_its_scores(traces: Traces, here: Scope, actor: Actor) -> None:

@@ -2,15 +2,12 @@
 
 import asyncio
 import random
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-import redis
 
 from rondel.clock import SystemClock
 from rondel.errors import LimitReached
@@ -26,38 +23,11 @@ from tests.integration.gateway.asking import ask
 from tests.integration.gateway.gateway import Gateway, release, target, with_limits
 from tests.integration.gateway.sharer import LARGEST, WORKERS
 from tests.integration.gateway.test_sharing import BUDGET, ended, start
-from tests.requirements import missing
+from tests.redis_server import RedisServer
 
 
-class Server:
-    """A redis-server of the test's own, on a Unix socket."""
-
-    def __init__(self, folder: Path) -> None:
-        found = shutil.which("redis-server") or shutil.which("valkey-server")
-        if found is None:
-            missing("redis", "there is no redis-server on this machine")
-        self._socket = folder / "redis.sock"
-        self.dsn = f"unix://{self._socket}"
-        self._command = [found, "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--dir", str(folder)]
-        self.client = redis.Redis.from_url(self.dsn, socket_timeout=5, socket_connect_timeout=5)
-        self.start()
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        for _ in range(500):
-            try:
-                self.client.ping()
-            except redis.RedisError:
-                time.sleep(0.01)
-                continue
-            return
-        raise TimeoutError("redis-server does not answer")
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.kill()
-        self.process.wait()
+class Server(RedisServer):
+    """One that limits are shared in."""
 
     def taken(self) -> tuple[int, int]:
         """What all workers spent and took of the one budget."""

@@ -4,15 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from rondel.gateway.caching import Kept
+from rondel.gateway.caching import Kept, Order
 from rondel.gateway.dataplane.cache.ports import Filed
 from rondel.gateway.dataplane.cache.shelf import DiskShelf
 
-PLACE, OTHER = b"p" * 8, b"q" * 8
+PLACE = b"p" * 16
 GROUP = b"g" * 16
 SECOND = 10**9
 
@@ -33,42 +34,15 @@ def shelf(tmp_path: Path) -> DiskShelf:
     return DiskShelf(tmp_path / "answers")
 
 
-def test_what_is_kept_is_found(shelf: DiskShelf) -> None:
-    assert shelf.find(key(1)) is None
-    shelf.keep([filed(1), filed(2, size=200)])
-    assert (shelf.find(key(1)), shelf.find(key(2))) == (filed(1).kept, filed(2, size=200).kept)
-    shelf.keep([filed(1, at_s=5, size=7)])
-    assert shelf.find(key(1)) == filed(1, at_s=5, size=7).kept
-
-
-def test_the_oldest_of_a_route_give_way_and_of_no_other(shelf: DiskShelf) -> None:
-    shelf.keep([filed(999, place=OTHER)])
-    for number in range(200):
-        shelf.keep([filed(number, at_s=number, size=1000)])
-    found = [number for number in range(200) if shelf.find(key(number)) is not None]
-    assert found == list(range(200 - len(found), 200))
-    assert 40 <= len(found) <= 65, "65,536 bytes hold about fifty of them"
-    assert shelf.find(key(999)) is not None
-
-
-def test_what_is_too_old_goes_when_something_is_kept(shelf: DiskShelf) -> None:
+def test_what_is_too_old_takes_its_meaning_along(shelf: DiskShelf) -> None:
     shelf.keep([filed(1, vector=b"v"), filed(2, at_s=3000, vector=b"w")])
     shelf.keep([filed(3, at_s=3700)])
-    assert [shelf.find(key(number)) is not None for number in (1, 2, 3)] == [False, True, True]
     assert [row.key for row in shelf.rows(GROUP, b"", 10)] == [key(2)]
 
 
-def test_an_answer_kept_anew_outlives_its_older_self(shelf: DiskShelf) -> None:
-    shelf.keep([filed(1)])
-    shelf.keep([filed(1, at_s=3500)])
-    shelf.keep([filed(2, at_s=3700)])
-    assert shelf.find(key(1)) is not None
-
-
-def test_one_that_is_larger_than_its_route_may_keep_is_not_kept(shelf: DiskShelf) -> None:
-    shelf.keep([filed(1), filed(2, size=70_000)])
-    assert shelf.find(key(1)) is not None
-    assert shelf.find(key(2)) is None
+def test_an_answer_kept_anew_has_one_meaning(shelf: DiskShelf) -> None:
+    shelf.keep([filed(1, vector=b"old"), filed(2, vector=b"other"), filed(1, at_s=9, vector=b"new")])
+    assert [row.vector for row in shelf.rows(GROUP, b"", 10)] == [b"other", b"new"]
 
 
 def test_rows_come_in_their_order_from_behind_the_last_one_known(shelf: DiskShelf) -> None:
@@ -85,9 +59,137 @@ def test_rows_come_in_their_order_from_behind_the_last_one_known(shelf: DiskShel
 
 
 def test_an_answer_in_another_form_is_none(shelf: DiskShelf) -> None:
-    with shelf._env.begin(write=True) as change:  # pyright: ignore[reportPrivateUsage]  as a later version would
-        change.put(key(1), b"\xc1", db=shelf._answers)  # pyright: ignore[reportPrivateUsage]  the same
-    assert shelf.find(key(1)) is None
+    file = shelf._file  # pyright: ignore[reportPrivateUsage]  to write as a later version would
+    with file.env.begin(write=True) as change:
+        change.put(key(1), b"\xc1", db=file.answers)
+    assert shelf.find([key(1)]) == [None]
+
+
+def test_a_purge_takes_meanings_along_and_leaves_others_in_their_order(shelf: DiskShelf) -> None:
+    shelf.keep([filed(number, vector=bytes([number])) for number in range(1, 6)])
+    shelf.keep([filed(9, vector=b"n", place=b"q" * 16)._replace(group=b"h" * 16)])
+    shelf.purge([Order(b"o" * 16, "pur_1", b"q" * 8)])
+    assert shelf.rows(b"h" * 16, b"", 10) == []
+    rows = shelf.rows(GROUP, b"", 10)
+    assert [row.vector for row in rows] == [bytes([number]) for number in range(1, 6)]
+    shelf.keep([filed(6, at_s=-500, vector=b"late")])
+    assert [row.vector for row in shelf.rows(GROUP, rows[-1].at, 10)] == [b"late"]
+
+
+def test_what_an_older_version_left_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    for name in ("data.mdb", "lock.mdb"):
+        (folder / name).write_bytes(b"answers of before")
+    DiskShelf(folder).close()
+    assert sorted(path.name for path in folder.iterdir()) == ["1"]
+
+
+def test_a_disk_that_is_full_leaves_nothing_rather_than_what_has_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = DiskShelf(tmp_path / "answers")
+    shelf.keep([filed(number, size=60_000, place=bytes([number]) * 16) for number in range(1, 40)])
+    monkeypatch.setattr("rondel.gateway.dataplane.cache.shelf.MAP_BYTES", 1024 * 1024)
+    shelf.purge([Order(b"o" * 16, "pur_1", bytes([1]) * 16)])
+    assert shelf.find([key(number) for number in range(1, 40)]) == [None] * 39
+    shelf.keep([filed(1)])
+    assert shelf.find([key(1)]) == [filed(1).kept], "and goes on"
+    assert shelf.unknown([Order(b"o" * 16, "pur_1", b"")]) == []
+
+
+def test_a_purge_that_was_broken_off_left_the_old_file_in_force_and_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf = DiskShelf(folder)
+    shelf.keep([filed(1), filed(2, place=b"q" * 16)])
+    shelf.close()
+    (folder / "2").mkdir()
+    (folder / "2" / "data.mdb").write_bytes(b"half a file")
+    shelf = DiskShelf(folder)
+    order = Order(b"o" * 16, "pur_1", b"p" * 8)
+    assert shelf.find([key(1), key(2)]) == [filed(1).kept, filed(2).kept]
+    assert shelf.unknown([order]) == [order]
+    shelf.purge([order])
+    assert shelf.find([key(1), key(2)]) == [None, filed(2).kept]
+    shelf.close()
+    again = DiskShelf(folder)
+    assert again.find([key(1), key(2)]) == [None, filed(2).kept]
+    assert again.unknown([order]) == []
+
+
+WATCHER = """
+import sys
+from pathlib import Path
+from rondel.gateway.caching import Order
+from rondel.gateway.dataplane.cache.shelf import DiskShelf
+from tests.integration.gateway.test_shelf import filed, key
+shelf = DiskShelf(Path(sys.argv[1]))
+for line in sys.stdin:
+    word, number = line.split()
+    if word == "keep":
+        shelf.keep([filed(int(number))])
+    elif word == "purge":
+        shelf.purge([Order(b"o" * 16, number, b"p" * 8)])
+    print(shelf.find([key(int(number) if number.isdigit() else 0)])[0] is not None, flush=True)
+"""
+
+
+class Watcher:
+    """Another worker."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-c", WATCHER, str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def does(self, word: str, told: object) -> bool:
+        """Whether it finds the answer of this number after it did that."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(word, told, file=self.process.stdin, flush=True)
+        said = (line.strip() for line in self.process.stdout)  # with its log in between
+        return next(line for line in said if line in {"True", "False"}) == "True"
+
+    def stop(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def test_a_worker_changes_over_to_the_file_that_another_s_purge_made(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf, other = DiskShelf(folder), Watcher(folder)
+    shelf.keep([filed(1)])
+    assert other.does("find", 1)
+    shelf.purge([Order(b"o" * 16, "pur_1", b"p" * 8)])
+    assert shelf.find([key(1)]) == [None]
+    assert other.does("keep", 2), "it still has the file that is gone"
+    assert shelf.find([key(2)]) == [None]
+    assert not other.does("purge", "pur_1")
+    assert not other.does("find", 2), "what it kept there is gone too"
+    assert other.does("keep", 3)
+    assert shelf.find([key(3)]) == [filed(3).kept], "and they share again"
+    assert sorted(path.name for path in folder.iterdir()) == ["2", "current", "purging"]
+    late = Watcher(folder)
+    assert late.does("find", 3)
+    for one in (other, late):
+        one.stop()
+
+
+def test_workers_that_purge_at_once_leave_one_file_and_no_answer(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf = DiskShelf(folder)
+    watchers = [Watcher(folder) for _ in range(4)]
+    for turn in range(5):
+        shelf.keep([filed(number) for number in range(50)])
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(Watcher.does, watchers, ["purge"] * 4, [f"pur_{turn}"] * 4))
+        shelf.purge([Order(b"o" * 16, f"pur_{turn}", b"p" * 8)])
+        assert shelf.find([key(number) for number in range(50)]) == [None] * 50
+        assert len([path for path in folder.iterdir() if path.name.isdigit()]) == 1
+    assert watchers[0].does("keep", 7)
+    assert shelf.find([key(7)]) == [filed(7).kept]
+    for one in watchers:
+        one.stop()
 
 
 WRITER = """
@@ -121,8 +223,8 @@ def test_processes_share_it_and_kill_9_leaves_it_whole(tmp_path: Path) -> None:
             told, _ = writer.communicate()
             last = int(told.split()[-1]) if told.split() else begin + 1
             if begin == max(begun):
-                found = shelf.find(key(last))
+                found = shelf.find([key(last)])[0]
                 assert found is not None, "what was said to be kept is there"
                 assert found.body == b"x" * (last % 5000)
         shelf.keep([filed(999_999_999, at_s=10**7 + turn)])
-        assert shelf.find(key(999_999_999)) is not None, "nobody is kept from writing by the dead"
+        assert shelf.find([key(999_999_999)]) != [None], "nobody is kept from writing by the dead"

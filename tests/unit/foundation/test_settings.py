@@ -54,10 +54,11 @@ def test_every_setting_says_what_it_means() -> None:
     ("values", "says"),
     [
         ({"limits_down": "lokal"}, "Did you mean 'local'?"),
-        ({"limits_dsn": "http://redis:6379"}, "takes the DSN of a Redis or Valkey"),
+        ({"limits_dsn": "http://redis:6379"}, "'limits_dsn' takes the DSN of a Redis or Valkey"),
+        ({"cache_dsn": "memcached://host"}, "'cache_dsn' takes the DSN of a Redis or Valkey"),
     ],
 )
 def test_what_machines_share_limits_by_is_checked_at_the_start(values: dict[str, str], says: str) -> None:
     with pytest.raises(Invalid, match=re.escape(says)):
         load(values, environ={})
-    Settings(limits_dsn="valkey://host:6379/0", limits_down="closed").check()
+    Settings(limits_dsn="valkey://host:6379/0", limits_down="closed", cache_dsn="rediss://host:6379/1").check()

@@ -16,9 +16,12 @@ from rondel.gateway.caching import (
     agree,
     directive_of,
     is_fresh,
+    keeper_of,
     kept_of,
     mark_of,
+    order_of,
     owner_of,
+    place_of,
     question_of,
     shared_words,
 )
@@ -35,6 +38,7 @@ from rondel.gateway.models import (
     Target,
     VirtualKey,
 )
+from rondel.gateway.purges.models import Purge
 from rondel.gateway.rules import parse_fields, raw
 from rondel.spend.models import ModelPrice
 from rondel.telemetry.records import GuardVerdict
@@ -116,7 +120,7 @@ def test_operations_owners_marks_and_variables_are_apart() -> None:
     questions = [
         question_of(mark, owner, operation, fields, variables, is_semantic=False)
         for mark in (b"1", b"2")
-        for owner in (("key", "a"), ("user", "a", ""), ("user", "a", "b"), ("team", "p", "e", "a"))
+        for owner in (("key", "a", ""), ("user", "a", "", ""), ("user", "a", "", "b"), ("team", "p", "e", "a"))
         for operation in (Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDING)
         for variables in ({}, {"a": None}, {"a": "b"})
     ]
@@ -183,6 +187,56 @@ def test_a_corrected_price_leaves_the_answers_good() -> None:
     priced = Target(connection_id="con", model="m", price=ModelPrice(1, 2))
     release = msgspec.structs.replace(RELEASE, targets=(priced,))
     assert mark_of(ROUTE, release, [PLACE], []) == mark_of(ROUTE, RELEASE, [PLACE], [])
+
+
+def found_under(scope: CacheScope, key: VirtualKey, *, purged: str = "", shared: str = "", own: str = "") -> bytes:
+    """The key of one request's answer, after orders to forget."""
+    settings = CacheSettings(scope=scope)
+    route = msgspec.structs.replace(ROUTE, cache=settings, purged=purged, shared_purged=shared)
+    owner = owner_of(scope, msgspec.structs.replace(key, purged=own), "ann")
+    mark, fields = mark_of(route, RELEASE, [PLACE], []), parse_fields(msgspec.json.encode(chat("a")))
+    question = question_of(mark, owner, Operation.CHAT, fields, {}, is_semantic=True)
+    assert question is not None
+    return question.key + question.group
+
+
+@pytest.mark.parametrize("key", [KEY, LONELY])
+@pytest.mark.parametrize("scope", CacheScope)
+def test_no_order_to_forget_leaves_an_answer_where_it_was(scope: CacheScope, key: VirtualKey) -> None:
+    before = found_under(scope, key)
+    assert found_under(scope, key, purged="pur_1") != before, "of the project or the route"
+    assert found_under(scope, key, own="pur_1", shared="pur_1") != before, "of the key"
+    assert found_under(scope, key, own="pur_1", shared="pur_1") != found_under(scope, key, own="pur_2", shared="pur_2")
+
+
+@pytest.mark.parametrize("scope", [CacheScope.USER, CacheScope.KEY])
+def test_an_order_about_another_key_takes_only_what_may_be_that_key_s(scope: CacheScope) -> None:
+    assert found_under(scope, KEY, shared="pur_1") == found_under(scope, KEY)
+    assert found_under(CacheScope.PROJECT, KEY, shared="pur_1") != found_under(CacheScope.PROJECT, KEY)
+
+
+@pytest.mark.parametrize(
+    ("order", "taken"),
+    [
+        (dict[str, str](), {"own", "other", "shared", "sales"}),
+        ({"route": "support"}, {"own", "other", "shared"}),
+        ({"key_id": "key_1"}, {"own", "shared", "sales"}),
+        ({"environment": "staging"}, set[str]()),
+        ({"project_id": "prj2"}, set[str]()),
+    ],
+)
+def test_an_order_takes_what_it_names_and_what_nobody_is_named_for(order: dict[str, str], taken: set[str]) -> None:
+    whose = {
+        "own": ("support", owner_of(CacheScope.USER, KEY, "ann")),
+        "other": ("support", owner_of(CacheScope.KEY, OTHER_KEY, "")),
+        "shared": ("support", owner_of(CacheScope.TEAM, KEY, "")),
+        "sales": ("sales", owner_of(CacheScope.KEY, KEY, "")),
+    }
+    told = order_of(Purge(**{"project_id": "prj", "environment": "live", "token": "pur_1", **order}))
+    found = {
+        name for name, (route, owner) in whose.items() if told.takes(place_of("prj", "live", route), keeper_of(owner))
+    }
+    assert found == taken
 
 
 def near(body: object, operation: Operation = Operation.CHAT) -> Question:

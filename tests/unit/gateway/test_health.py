@@ -140,6 +140,8 @@ def test_figures_of_the_cache_are_shown_only_when_a_worker_has_some() -> None:
     assert cache.outcomes == (("hits", 6), ("misses", 10))
     assert cache.others == (("entries", 4),)
     assert cache.share == 6 / 16
+    elsewhere = [Number("rondel_gateway_cache_total", 3, (("project", "other"), ("outcome", "hit")))]
+    assert read_board(SCOPE, [worker(0, *elsewhere)]).cache is None
 
 
 def test_a_server_is_no_worker() -> None:

@@ -173,11 +173,12 @@ def test_what_went_nowhere_is_counted_by_its_reason() -> None:
     for reason in ("limit_reached", "limit_reached", "unauthorized"):
         metrics.refused(reason)
     metrics.retried("main")
-    metrics.cached("support", "hit")
+    for project in ("prj", "prj2"):
+        metrics.cached((project, "live", "support"), "hit")
     told = _told(metrics)
     assert _value(told["rondel_gateway_refused"], "rondel_gateway_refused_total", reason="limit_reached") == 2
     assert _value(told["rondel_gateway_retries"], "rondel_gateway_retries_total", connection="main") == 1
-    assert _value(told["rondel_gateway_cache"], "rondel_gateway_cache_total", route="support", outcome="hit") == 1
+    assert _value(told["rondel_gateway_cache"], "rondel_gateway_cache_total", project="prj", outcome="hit") == 1
     assert _value(told["rondel_gateway_requests"], "rondel_gateway_requests_total") == 3
 
 
@@ -311,7 +312,7 @@ def test_a_worker_tells_all_that_it_knows() -> None:
     tally.answered(1.0, 0.9, 0.1, (10, 20), 5)
     metrics.refused("unauthorized")
     metrics.retried("main")
-    metrics.cached("support", "miss")
+    metrics.cached(("prj", "live", "support"), "miss")
     board = Board(Path("nowhere"), "gateway-3", lambda: 10**18)
     state = State(4, 5, 6, 7, is_draining=True, records_written=8, records_lost=9)
     told = exposition([figures_of(board, metrics, state, [endpoint], at_ns=10**18, now=0.0)]).decode()

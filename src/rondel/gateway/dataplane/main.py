@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -23,6 +24,8 @@ from rondel.clock import Clock, SystemClock
 from rondel.errors import RondelError
 from rondel.gateway.board import Board
 from rondel.gateway.dataplane.cache.answers import Answers
+from rondel.gateway.dataplane.cache.others import Others
+from rondel.gateway.dataplane.cache.ports import NEARNESS, SHELVES, Nearness
 from rondel.gateway.dataplane.cache.shelf import DiskShelf
 from rondel.gateway.dataplane.caller import Caller
 from rondel.gateway.dataplane.ledger import Ledger
@@ -74,6 +77,17 @@ def share(folder: Folder, number: int, clock: Clock, ids: Ids, loop: asyncio.Abs
     return LIMITS.get("redis")(dsn, ledger, machine=machine, loop=loop, on_down=on_down)
 
 
+def others_of(loop: asyncio.AbstractEventLoop) -> Callable[[], Others] | None:
+    """How this worker comes to answers that machines share; None where they share none."""
+    dsn = os.environ.get("RONDEL_CACHE_DSN", "")
+    return (lambda: Others(SHELVES.get("redis")(dsn), loop)) if dsn else None
+
+
+def nearness_of() -> Nearness:
+    """Who knows texts by their meaning; loaded only when it is asked for."""
+    return NEARNESS.get("embedded")()
+
+
 def reading_of(folder: Folder, clock: Clock) -> Reading:
     """How this worker reads secrets."""
     named = key_file(os.environ.get("RONDEL_SECRETS_KEY_FILE", ""), os.environ)
@@ -89,9 +103,10 @@ async def serve(
     ids = Ids(clock)
     answers = Answers(
         open_shelf=lambda: DiskShelf(folder.run / "answers"),
-        nearness="embedded",
+        open_nearness=nearness_of,
         loop=loop,
         now_ns=clock.now_ns,
+        open_others=others_of(loop),
     )
     worker = Worker(
         number=number,

@@ -192,14 +192,14 @@ class Metrics:
         self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._refused: dict[str, int] = {}
         self._retried: dict[str, int] = {}
-        self._cached: dict[tuple[str, str], int] = {}
+        self._cached: dict[tuple[tuple[str, str, str], str], int] = {}
 
     def tell(self, record: GatewayRecord) -> None:
         """Count a request by its record. Shadows are left out: nobody waits for them."""
         if record.stage is ArmStage.SHADOW:
             return
         if record.cache:
-            self.cached(record.route, record.cache)
+            self.cached((record.project_id, record.environment, record.route), record.cache)
         attempts = record.attempts
         if not attempts:
             if record.error_type:
@@ -244,10 +244,12 @@ class Metrics:
         """A request tries again, at this connection."""
         self._retried[connection] = self._retried.get(connection, 0) + 1
 
-    def cached(self, route: str, outcome: str) -> None:
-        """The cache was asked: the outcome is one that `GatewayRecord.cache` names."""
+    def cached(self, route: tuple[str, str, str], outcome: str) -> None:
+        """The cache of a route (with its project and environment) was asked: the outcome is one that
+        `GatewayRecord.cache` names.
+        """
         known = (route, outcome) in self._cached or len(self._cached) < LIMIT
-        key = (route, outcome) if known else (OTHER, outcome)
+        key = (route if known else (OTHER, OTHER, OTHER), outcome)
         self._cached[key] = self._cached.get(key, 0) + 1
 
     def spreads(self) -> tuple[Spread, ...]:
@@ -264,8 +266,8 @@ class Metrics:
             ("rondel_gateway_retries_total", "connection", self._retried),
         ):
             numbers += [Number(family, count, ((label, value),)) for value, count in counts.items()]
-        for (route, outcome), count in self._cached.items():
-            labels = (("route", route), ("outcome", outcome))
+        for ((project, environment, route), outcome), count in self._cached.items():
+            labels = (("project", project), ("environment", environment), ("route", route), ("outcome", outcome))
             numbers.append(Number("rondel_gateway_cache_total", count, labels))
         return numbers
 

@@ -12,6 +12,7 @@ from rondel.clock import Clock
 from rondel.gateway.board import EVERY_S, Board
 from rondel.gateway.dataplane.breaking import RetryBudget
 from rondel.gateway.dataplane.cache.answers import Answers
+from rondel.gateway.dataplane.cache.figures import FAMILIES, numbers_of
 from rondel.gateway.dataplane.cache.seeking import Flights
 from rondel.gateway.dataplane.heads import Heads
 from rondel.gateway.dataplane.meters import Meters
@@ -120,6 +121,9 @@ class Worker:
         )
         endpoints = plan.endpoints().values() if plan else ()
         figures = figures_of(self.board, self.metrics, state, endpoints, at_ns=self.now_ns(), now=self.now())
+        if self._answers is not None and self._answers.is_used:
+            families, numbers = (*figures.families, *FAMILIES), (*figures.numbers, *numbers_of(self._answers))
+            figures = msgspec.structs.replace(figures, families=families, numbers=numbers)
         return msgspec.structs.replace(figures, unusable=tuple(plan.unusable)) if plan and plan.unusable else figures
 
     def health(self) -> dict[str, object]:
@@ -165,5 +169,5 @@ class Worker:
         plan = Plan(snapshot, secrets=secrets, clock=self.now, meters=self._meters, before=self.plan)
         self.ways, self.heads = Ways(plan), Heads()
         if self._answers is not None:
-            self._answers.begin(route.cache for route in snapshot.routes)
+            self._answers.begin(snapshot)
         return plan.problems

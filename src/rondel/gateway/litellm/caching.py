@@ -10,6 +10,7 @@ _TAKEN = frozenset(
     {"type", "ttl", "default_in_memory_ttl", "default_in_redis_ttl", "supported_call_types", "mode",
      "similarity_threshold"}
 )  # fmt: skip
+_SERVER = frozenset({"host", "port", "password", "redis_startup_nodes", "url"})
 _WHERE = "litellm_settings.cache_params"
 _INSTEAD = "Set 'cache' of the routes that it is for."
 
@@ -30,13 +31,11 @@ def cache_of(own: Json, notes: Notes) -> CacheSettings | None:
         notes.add(f"{_WHERE}.supported_call_types", "A route's cache is for all that it answers, embeddings too.", "")
     if lost := sorted(set(given) - _TAKEN):
         why = f"Answers lie in the data folder, shared by the workers of a machine: {', '.join(lost)} say nothing here."
-        notes.add(_WHERE, why, "")
+        notes.add(_WHERE, why, "Set RONDEL_CACHE_DSN where machines shall share them." if _SERVER & set(lost) else "")
     is_semantic = kind.endswith("-semantic")
     if is_semantic:
         why = "Similarities of another embedder mean other things; the routes have our floor."
-        notes.add(
-            f"{_WHERE}.similarity_threshold", why, "See 'Cache' in the gateway guide for what it was measured by."
-        )
+        notes.add(f"{_WHERE}.similarity_threshold", why, "See the guide 'Kept answers' for what it was measured by.")
     notes.add(
         "litellm_settings.cache",
         "LiteLLM shares answers among all keys; here only requests of one key share them.",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from rondel.gateway.caching import Kept
+from rondel.gateway.caching import SHARED, Kept, Order
 from rondel.plugins import Plugins
 
 
@@ -29,26 +29,64 @@ class Filed(NamedTuple):
     ttl_s: float
     group: bytes = b""
     vector: bytes = b""
+    keeper: bytes = SHARED
+    """For whom it is kept, as orders to forget name them."""
+    purged: str = ""
+    """The orders to forget that its request knew of."""
+
+
+class Size(NamedTuple):
+    """How many answers of a route are kept, and the bytes that they take."""
+
+    answers: int
+    bytes: int
 
 
 class Shelf(Protocol):
-    """Holds answers for all workers of a machine."""
+    """Holds answers for several workers. Safe in threads; everything may wait, unless it is said otherwise."""
 
-    def find(self, key: bytes) -> Kept | None:
-        """The answer under a key, however old. Called in the event loop: it takes microseconds and waits for nobody."""
+    def find(self, keys: Sequence[bytes]) -> list[Kept | None]:
+        """The answer under each key, however old, as long as it is there."""
         ...
 
     def keep(self, filed: Sequence[Filed]) -> None:
-        """Put answers down, in place of older ones under their keys; the oldest of a route give way. May wait."""
+        """Put answers down, in place of older ones under their keys; the oldest of a route give way."""
         ...
 
-    def rows(self, group: bytes, after: bytes, most: int) -> list[Row]:
-        """The last `most` rows of a group behind `after`, in their order. May take a while."""
+    def unknown(self, orders: Sequence[Order]) -> list[Order]:
+        """Those of them that it was not told to carry out yet."""
+        ...
+
+    def purge(self, orders: Sequence[Order]) -> None:
+        """Take away what they say, and nothing else, whatever it was told before; when it returns that is gone."""
+        ...
+
+    def sizes(self, places: Sequence[bytes]) -> list[Size]:
+        """What each route keeps; answers that are too old may be among it until they have given way."""
         ...
 
     def close(self) -> None:
         """No more is asked."""
         ...
+
+
+class NearShelf(Shelf, Protocol):
+    """Holds answers for all workers of a machine, with what their questions mean.
+
+    `find` and `sizes` are called in the event loop: they take microseconds and wait for nobody.
+    """
+
+    def rows(self, group: bytes, after: bytes, most: int) -> list[Row]:
+        """The last `most` rows of a group behind `after`, in their order. May take a while."""
+        ...
+
+
+class SharedShelf(Shelf, Protocol):
+    """Holds answers for several machines; made with a DSN. A call that gets no answer in a quarter of a second raises
+    `Unavailable`.
+    """
+
+    def __init__(self, dsn: str) -> None: ...
 
 
 class Near(NamedTuple):
@@ -77,7 +115,12 @@ class Nearness(Protocol):
         """The nearest texts of a group from a similarity of `floor` on, the nearest first."""
         ...
 
+    def forget(self) -> None:
+        """Nothing that it learned is known any more."""
+        ...
+
 
 NEARNESS: Plugins[Nearness] = Plugins("rondel.nearness")
+SHELVES: Plugins[SharedShelf] = Plugins("rondel.shelves")
 RING = 4096
 """Texts of one group that are compared: the newest."""

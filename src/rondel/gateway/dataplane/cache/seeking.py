@@ -2,7 +2,8 @@
 
 look up -> given
    | not there: is the same request under way?  -> wait for its answer -> given, or on by itself
-   | no: lead, and look for a near one          -> given, or (a share of them) checked by asking the model
+   | no: lead, and ask what machines share      -> given
+   | not there: look for a near one             -> given, or (a share of them) checked by asking the model
    v
 ask the model -> keep its answer, and give it to all who wait
 """
@@ -21,13 +22,14 @@ from rondel.gateway.caching import (
     Wish,
     agree,
     is_fresh,
+    keeper_of,
     kept_of,
     mark_of,
     owner_of,
     place_of,
     question_of,
 )
-from rondel.gateway.dataplane.cache.answers import Answers, Sought
+from rondel.gateway.dataplane.cache.answers import Answers, Sought, knows
 from rondel.gateway.dataplane.cache.ports import Filed
 from rondel.gateway.models import (
     CacheMode,
@@ -62,6 +64,8 @@ class CacheRule(msgspec.Struct, frozen=True, gc=False):
     settings: CacheSettings
     mark: bytes
     place: bytes
+    purged: str
+    """The orders to forget that it knows of."""
     variables: tuple[str, ...]
     release: ReleaseCall
 
@@ -76,7 +80,8 @@ def rule_of(
     """The rule of a release on a route that keeps answers; `connections` are those of the release's own targets."""
     names = variables_of([Message(message.role, message.content) for message in release.messages])
     mark = mark_of(route, release, connections, guards)
-    return CacheRule(settings, mark, place_of(route), tuple(sorted(set(names) - {"input"})), release)
+    place = place_of(route.project_id, route.environment, route.name)
+    return CacheRule(settings, mark, place, knows(route), tuple(sorted(set(names) - {"input"})), release)
 
 
 class Asker(Protocol):
@@ -125,7 +130,7 @@ class Flights:
         owner = owner_of(settings.scope, wish.key, wish.user)
         is_semantic = settings.mode is CacheMode.SEMANTIC
         question = question_of(rule.mark, owner, wish.operation, wish.fields, variables, is_semantic=is_semantic)
-        return None if question is None else Seeking(self, asker, rule, wish, question)
+        return None if question is None else Seeking(self, asker, rule, wish, question, keeper_of(owner))
 
 
 class Seeking:
@@ -146,8 +151,11 @@ class Seeking:
     _given: Kept | None = None
     _is_over = False
 
-    def __init__(self, flights: Flights, asker: Asker, rule: CacheRule, wish: Wish, question: Question) -> None:
+    def __init__(
+        self, flights: Flights, asker: Asker, rule: CacheRule, wish: Wish, question: Question, keeper: bytes
+    ) -> None:
         self._flights, self._asker, self._rule, self._question = flights, asker, rule, question
+        self._keeper = keeper
         self._wants, self._operation = wish.wants, wish.operation
 
     def begin(self) -> None:
@@ -165,11 +173,12 @@ class Seeking:
                 return
         if key not in known and wants is not Directive.ONLY_IF_CACHED:
             self._flight = known[key] = Flight(self)
-        if self._question.group and wants is not Directive.REFRESH:
-            self._until = self._flights.now() + LOOK_S
-            self._flights.answers.seek(self._question, self._rule.settings.floor, self._found)
-        else:
+        if wants is Directive.REFRESH:
             self._miss()
+            return
+        others = self._flights.answers.others
+        if others is None or not others.find(key, self._shared):
+            self._look_near()
 
     def check(self, now: float) -> None:
         """Wait no longer than is bearable."""
@@ -230,6 +239,23 @@ class Seeking:
         is_good = kept is not None and is_fresh(kept, self._rule.settings, self._flights.answers.now_ns())
         return kept if is_good else None
 
+    def _shared(self, kept: Kept | None) -> None:
+        """What another machine kept is known, or nobody could tell."""
+        if self._is_over:
+            return
+        if kept is None or not is_fresh(kept, self._rule.settings, self._flights.answers.now_ns()):
+            self._look_near()
+            return
+        self._flights.answers.keep(self._filed(kept), self._question.text, is_new=False)
+        self._give(kept, "hit")
+
+    def _look_near(self) -> None:
+        if self._question.group:
+            self._until = self._flights.now() + LOOK_S
+            self._flights.answers.seek(self._question, self._rule.settings.floor, self._found)
+        else:
+            self._miss()
+
     def _found(self, sought: Sought) -> None:
         """What is near is known."""
         self._vector = sought.vector
@@ -260,10 +286,21 @@ class Seeking:
     def _keep(self, kept: Kept) -> None:
         if self._checked is not None:
             self.word = "agreed" if agree(self._checked.whole(""), kept.whole("")) else "differed"
-        rule, question = self._rule, self._question
-        settings = rule.settings
-        filed = Filed(rule.place, question.key, kept, settings.max_bytes, settings.ttl_s, question.group, self._vector)
-        self._flights.answers.keep(filed, question.text)
+        self._flights.answers.keep(self._filed(kept), self._question.text)
+
+    def _filed(self, kept: Kept) -> Filed:
+        rule, question, settings = self._rule, self._question, self._rule.settings
+        return Filed(
+            rule.place,
+            question.key,
+            kept,
+            settings.max_bytes,
+            settings.ttl_s,
+            question.group,
+            self._vector,
+            self._keeper,
+            rule.purged,
+        )
 
     def _leave(self) -> None:
         """It waits no more for a flight; where nobody does, and the leader's own caller is gone, that ends too."""

@@ -4,75 +4,138 @@ Reading takes no lock and asks nobody, so it is done in the event loop; a reader
 whole file. What is written is on disk before it is seen, but not the very last transaction: a power cut takes that back
 and breaks nothing (`metasync=False`).
 
-    answers: key -> answer          ages: route, number -> size, key, row          sizes: route -> bytes
-    near:    group, number -> key, vector
+    answers: key -> answer          ages: route, number -> size, key, keeper, row   sizes: route -> bytes, answers
+    near:    group, number -> key, vector                                           orders: name -> token
+
+LMDB overwrites nothing: what is deleted stays in the file until its page is needed. So a purge writes all that stays
+into a new file, and removes the old one: `N/data.mdb`, with N in `current`. A worker that still has the old one open
+when it is removed changes over with its own purge.
 """
 
-from collections.abc import Sequence
+import fcntl
+import os
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import lmdb
 import msgspec
 import structlog
 
-from rondel.gateway.caching import Kept
-from rondel.gateway.dataplane.cache.ports import Filed, Row
+from rondel.gateway.caching import Kept, Order
+from rondel.gateway.dataplane.cache.ports import Filed, Row, Size
 
 log = structlog.get_logger()
 
 MAP_BYTES = 8 * 1024**3
 """Of addresses, not of memory: the most that all routes can keep."""
-PLACE, GROUP, NUMBER, KEY = 8, 16, 8, 32
+PLACE, GROUP, NUMBER, KEY, KEEPER = 16, 16, 8, 32, 8
 _OVERHEAD = 256
 """Bytes that an answer takes beside itself, about."""
+_SAME_TIME = 16
+_AT_ONCE = 500
+"""Answers that are copied in one transaction."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Kept).decode
+
+
+class _Age(NamedTuple):
+    """The value of a row of `ages`."""
+
+    size: int
+    key: bytes
+    keeper: bytes
+    row: bytes
+
+    @classmethod
+    def read(cls, value: bytes) -> "_Age":
+        keeper = NUMBER + KEY
+        row = keeper + KEEPER
+        return cls(int.from_bytes(value[:NUMBER]), value[NUMBER:keeper], value[keeper:row], value[row:])
+
+    def written(self) -> bytes:
+        return self.size.to_bytes(NUMBER) + self.key + self.keeper + self.row
+
+
+class _File:
+    """One file, open; it is closed when nobody has it in hand any more."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.number, self.folder = number, folder / str(number)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.env = lmdb.open(
+            str(self.folder), map_size=MAP_BYTES, max_dbs=5, mode=0o600, metasync=False, readahead=False,
+            max_readers=512,
+        )  # fmt: skip
+        self.env.reader_check()  # a reader that was killed would hold on to what it saw
+        self.answers = self.env.open_db(b"answers")
+        self.ages = self.env.open_db(b"ages")
+        self.sizes = self.env.open_db(b"sizes")
+        self.near = self.env.open_db(b"near")
+        self.orders = self.env.open_db(b"orders")
+
+    def note(self, change: lmdb.Transaction, orders: Sequence[Order]) -> None:
+        """Remember that these were carried out."""
+        for order in orders:
+            change.put(order.name, order.token.encode(), db=self.orders)
+
+    def has(self, orders: Sequence[Order]) -> bool:
+        """Whether there is anything that they take."""
+        with self.env.begin() as look:
+            cursor = look.cursor(self.ages)
+            for order in orders:
+                there = cursor.set_range(order.place)
+                while there and cursor.key().startswith(order.place):
+                    if order.takes(cursor.key()[:PLACE], _Age.read(cursor.value()).keeper):
+                        return True
+                    there = cursor.next()
+        return False
 
 
 class DiskShelf:
     """One process's way to the file.
 
     Raises:
-        lmdb.Error: the file cannot be opened.
+        lmdb.Error, OSError: the file cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._env = lmdb.open(
-            str(folder), map_size=MAP_BYTES, max_dbs=4, mode=0o600, metasync=False, readahead=False, max_readers=512
-        )
-        self._env.reader_check()  # a reader that was killed would hold on to what it saw
-        self._answers = self._env.open_db(b"answers")
-        self._ages = self._env.open_db(b"ages")
-        self._sizes = self._env.open_db(b"sizes")
-        self._near = self._env.open_db(b"near")
+        for name in ("data.mdb", "lock.mdb"):
+            (folder / name).unlink(missing_ok=True)  # of a version that had one file for ever
+        self._folder = folder
+        self._file = self._opened()
 
-    def find(self, key: bytes) -> Kept | None:
+    def find(self, keys: Sequence[bytes]) -> list[Kept | None]:
         """As in `Shelf`."""
+        file = self._file
         try:
-            with self._env.begin() as look:
-                found = look.get(key, db=self._answers)
-            return _unpack(found) if found is not None else None
+            with file.env.begin(db=file.answers) as look:
+                return [_unpack(found) if (found := look.get(key)) is not None else None for key in keys]
         except (lmdb.Error, msgspec.DecodeError) as error:  # a request goes on without what cannot be read
             log.warning("a kept answer cannot be read", reason=str(error))
-            return None
+            return [None] * len(keys)
 
     def keep(self, filed: Sequence[Filed]) -> None:
         """As in `Shelf`; when there is no room for them they are not kept."""
+        file = self._file
         try:
-            with self._env.begin(write=True) as change:
+            with file.env.begin(write=True) as change:
                 for one in filed:
-                    self._put(change, one)
+                    _put(file, change, one)
         except lmdb.MapFullError:
-            self._env.reader_check()
+            file.env.reader_check()
             log.warning("answers were not kept: the file is full", count=len(filed))
 
     def rows(self, group: bytes, after: bytes, most: int) -> list[Row]:
-        """As in `Shelf`."""
+        """As in `NearShelf`."""
         found: list[Row] = []
-        with self._env.begin() as look:
-            cursor = look.cursor(self._near)
+        file = self._file
+        with file.env.begin() as look:
+            cursor = look.cursor(file.near)
             there = cursor.prev() if cursor.set_range(_next(group)) else cursor.last()
             while there and len(found) < most and cursor.key()[:GROUP] == group and cursor.key() > after:
                 value = cursor.value()
@@ -81,44 +144,197 @@ class DiskShelf:
         found.reverse()
         return found
 
+    def unknown(self, orders: Sequence[Order]) -> list[Order]:
+        """As in `Shelf`."""
+        file = self._file
+        with file.env.begin(db=file.orders) as look:
+            return [order for order in orders if look.get(order.name) != order.token.encode()]
+
+    def purge(self, orders: Sequence[Order]) -> None:
+        """As in `Shelf`: no byte of it is in a file that has a name. Where the rest cannot be written anew, that goes
+        too.
+
+        Raises:
+            lmdb.Error, OSError: not even an empty file can be begun.
+        """
+        with self._alone():
+            if _current(self._folder) != self._file.number:
+                self._file = self._opened()  # another worker was here before
+            if not self._file.has(orders):
+                with suppress(lmdb.MapFullError), self._file.env.begin(write=True) as change:
+                    self._file.note(change, orders)
+                    return
+            self._begin_anew(orders)
+
+    def sizes(self, places: Sequence[bytes]) -> list[Size]:
+        """As in `Shelf`."""
+        file = self._file
+        with file.env.begin(db=file.sizes) as look:
+            return [_size(look.get(place)) for place in places]
+
     def close(self) -> None:
         """As in `Shelf`."""
-        self._env.close()
+        self._file.env.close()
 
-    def _put(self, change: lmdb.Transaction, one: Filed) -> None:
-        """Put one answer down, and take away what is too old or too much of its route."""
-        body = _pack(one.kept)
-        row = _number_after(change.cursor(self._near), one.group, one.kept.at_ns) if one.vector else b""
-        size = len(body) + len(one.vector) + _OVERHEAD
-        if size > one.max_bytes:
-            return
-        held = int.from_bytes(change.get(one.place, db=self._sizes) or b"") + size
-        change.put(one.key, body, db=self._answers)
-        if one.vector:
-            change.put(row, one.key + one.vector, db=self._near)
-        age = _number_after(change.cursor(self._ages), one.place, one.kept.at_ns)
-        change.put(age, size.to_bytes(NUMBER) + one.key + row, db=self._ages)
-        held = self._trim(change, one, held, one.kept.at_ns - int(one.ttl_s * 1e9))
-        change.put(one.place, held.to_bytes(NUMBER), db=self._sizes)
+    def _opened(self) -> _File:
+        """The file that is in force; it may become another one meanwhile."""
+        while True:
+            file = _File(self._folder, _current(self._folder))
+            if _current(self._folder) == file.number:
+                return file
+            shutil.rmtree(file.folder, ignore_errors=True)
 
-    def _trim(self, change: lmdb.Transaction, one: Filed, held: int, before_ns: int) -> int:
-        """Take the oldest away until the rest is young and small enough; the bytes that are held then."""
-        cursor = change.cursor(self._ages)
-        there = cursor.set_range(one.place)
-        while there and cursor.key()[:PLACE] == one.place:
-            at_ns = int.from_bytes(cursor.key()[PLACE:])
-            if held <= one.max_bytes and at_ns >= before_ns:
-                break
-            value = cursor.value()
-            size, key, row = int.from_bytes(value[:NUMBER]), value[NUMBER : NUMBER + KEY], value[NUMBER + KEY :]
-            body = change.get(key, db=self._answers)
-            if body is not None and _unpack(body).at_ns <= at_ns:  # else a newer one took its place
-                change.delete(key, db=self._answers)
-            if row:
-                change.delete(row, db=self._near)
-            held -= size
-            there = cursor.delete() and cursor.set_range(one.place)
-        return held
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """One worker purges at a time. The kernel ends it with the process."""
+        lock = os.open(self._folder / "purging", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _begin_anew(self, orders: Sequence[Order]) -> None:
+        old = self._file
+        new = self._next_file(old.number + 1)
+        try:
+            count = _copy(old, new, orders)
+        except (lmdb.Error, OSError) as error:
+            log.warning("all kept answers go, since some have to", reason=str(error))
+            count, new = 0, self._next_file(new.number + 1)
+        with new.env.begin(write=True) as change:
+            new.note(change, orders)
+        self._put_in_force(new)
+        for folder in self._folder.iterdir():
+            if folder.name.isdigit() and folder.name != str(new.number):
+                shutil.rmtree(folder, ignore_errors=True)
+        log.info("kept answers were purged", orders=len(orders), left=count)
+
+    def _put_in_force(self, new: _File) -> None:
+        draft = self._folder / "current.draft"
+        with draft.open("w") as out:
+            out.write(str(new.number))
+            out.flush()
+            os.fsync(out.fileno())  # or a power cut could leave a name without a number
+        draft.replace(self._folder / "current")
+        self._file = new
+
+    def _next_file(self, number: int) -> _File:
+        """An empty one; whatever was there is of a worker that was killed before it came into force."""
+        shutil.rmtree(self._folder / str(number), ignore_errors=True)
+        return _File(self._folder, number)
+
+
+def _current(folder: Path) -> int:
+    try:
+        return int((folder / "current").read_text())
+    except (FileNotFoundError, ValueError):
+        return 1
+
+
+def _size(value: bytes | None) -> Size:
+    return Size(int.from_bytes(value[NUMBER:]), int.from_bytes(value[:NUMBER])) if value else Size(0, 0)
+
+
+def _copy(old: _File, new: _File, orders: Sequence[Order]) -> int:
+    """Write into `new` what stays of `old`; how many answers that is."""
+    sizes: dict[bytes, Size] = {}
+    with old.env.begin() as look:
+        cursor = look.cursor(old.ages)
+        there = cursor.first()
+        while there:
+            with new.env.begin(write=True) as change:
+                for _ in range(_AT_ONCE):
+                    if not there:
+                        break
+                    place, age = cursor.key()[:PLACE], _Age.read(cursor.value())
+                    if not any(order.takes(place, age.keeper) for order in orders):
+                        _copy_one(look, old, change, new, (cursor.key(), age))
+                        held = sizes.get(place, Size(0, 0))
+                        sizes[place] = Size(held.answers + 1, held.bytes + age.size)
+                    there = cursor.next()
+        with new.env.begin(write=True) as change:
+            for place, size in sizes.items():
+                change.put(place, _sized(size), db=new.sizes)
+            told = look.cursor(old.orders)
+            there = told.first()
+            while there:
+                change.put(told.key(), told.value(), db=new.orders)
+                there = told.next()
+    return sum(size.answers for size in sizes.values())
+
+
+def _copy_one(
+    look: lmdb.Transaction, old: _File, change: lmdb.Transaction, new: _File, aged: tuple[bytes, _Age]
+) -> None:
+    key, age = aged
+    change.put(key, age.written(), db=new.ages)
+    if (body := look.get(age.key, db=old.answers)) is not None:
+        change.put(age.key, body, db=new.answers)
+    if age.row and (row := look.get(age.row, db=old.near)) is not None:
+        change.put(age.row, row, db=new.near)
+
+
+def _put(file: _File, change: lmdb.Transaction, one: Filed) -> None:
+    """Put one answer down, and take away what is too old or too much of its route."""
+    body = _pack(one.kept)
+    row = _number_after(change.cursor(file.near), one.group, one.kept.at_ns) if one.vector else b""
+    size = len(body) + len(one.vector) + _OVERHEAD
+    if size > one.max_bytes:
+        return
+    held = _size(change.get(one.place, db=file.sizes))
+    if (older := change.get(one.key, db=file.answers)) is not None:
+        held = _replace(file, change, one, _unpack(older).at_ns, held)
+    change.put(one.key, body, db=file.answers)
+    if one.vector:
+        change.put(row, one.key + one.vector, db=file.near)
+    age = _number_after(change.cursor(file.ages), one.place, one.kept.at_ns)
+    change.put(age, _Age(size, one.key, one.keeper, row).written(), db=file.ages)
+    held = _trim(file, change, one, Size(held.answers + 1, held.bytes + size))
+    change.put(one.place, _sized(held), db=file.sizes)
+
+
+def _replace(file: _File, change: lmdb.Transaction, one: Filed, at_ns: int, held: Size) -> Size:
+    """Take the row away of what was kept before under the same key; what is held then. It stands at its time or, of
+    several kept in that nanosecond, a little behind it.
+    """
+    cursor = change.cursor(file.ages)
+    there = cursor.set_range(one.place + at_ns.to_bytes(NUMBER))
+    for _ in range(_SAME_TIME):
+        if not there or cursor.key()[:PLACE] != one.place:
+            break
+        age = _Age.read(cursor.value())
+        if age.key == one.key:
+            cursor.delete()
+            if age.row:
+                change.delete(age.row, db=file.near)
+            return Size(held.answers - 1, held.bytes - age.size)
+        there = cursor.next()
+    return held
+
+
+def _trim(file: _File, change: lmdb.Transaction, one: Filed, held: Size) -> Size:
+    """Take the oldest away until the rest is young and small enough; what is held then."""
+    before_ns = one.kept.at_ns - int(one.ttl_s * 1e9)
+    cursor = change.cursor(file.ages)
+    there = cursor.set_range(one.place)
+    while there and cursor.key()[:PLACE] == one.place:
+        at_ns = int.from_bytes(cursor.key()[PLACE:])
+        if held.bytes <= one.max_bytes and at_ns >= before_ns:
+            break
+        age = _Age.read(cursor.value())
+        body = change.get(age.key, db=file.answers)
+        if body is not None and _unpack(body).at_ns <= at_ns:  # else a newer one took its place
+            change.delete(age.key, db=file.answers)
+        if age.row:
+            change.delete(age.row, db=file.near)
+        held = Size(held.answers - 1, held.bytes - age.size)
+        there = cursor.delete() and cursor.set_range(one.place)
+    return held
+
+
+def _sized(size: Size) -> bytes:
+    return size.bytes.to_bytes(NUMBER) + size.answers.to_bytes(NUMBER)
 
 
 def _next(prefix: bytes) -> bytes:

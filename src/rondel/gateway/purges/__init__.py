@@ -1,0 +1,1 @@
+"""Orders to forget answers that gateways keep, and what is kept."""
