@@ -28,6 +28,7 @@ from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
 from rondel.gateway.board import left
 from rondel.gateway.configurations import Configurations
+from rondel.gateway.exposition import Figures as ProcessFigures
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.mcp import api as mcp_api
 from rondel.gateway.models import GatewayChanged
@@ -361,7 +362,7 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         ),
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
-        gateway_api.routes(services.gateways, services.configurations, keeper, rows, access),
+        gateway_api.routes(services.gateways, services.configurations, keeper, rows, access, lambda: _figures(ground)),
         mcp_api.routes(services.gateways.mcp, rows, access),
         prices_api.routes(services.prices, rows, access),
         gateway_api.secrets(services.secrets, rows, access),
@@ -370,6 +371,11 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         status.routes(ground, services, keeper, access),
         pages(_console(ground, services, keeper)),
     ]
+
+
+def _figures(ground: Foundation) -> list[ProcessFigures]:
+    """What the processes of this machine last left of themselves."""
+    return left(ground.folder.run, ground.clock.now_ns())
 
 
 def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> ConsoleServices:
@@ -392,6 +398,6 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         monitors=services.monitors,
         deployments=services.deployments,
         budgets=services.budgets,
-        figures=lambda: left(ground.folder.run, ground.clock.now_ns()),
+        figures=lambda: _figures(ground),
         asking=Asking(ground.public_url),
     )

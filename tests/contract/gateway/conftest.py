@@ -14,6 +14,7 @@ from rondel.clock import SystemClock
 from rondel.gateway.api import internal, routes
 from rondel.gateway.api import secrets as secrets_routes
 from rondel.gateway.configurations import Configurations
+from rondel.gateway.exposition import Figures
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.secrets.keys import Keys
 from rondel.gateway.secrets.service import Secrets
@@ -131,6 +132,12 @@ def keeper(rows: Database, gateways: Gateways) -> SnapshotKeeper:
 
 
 @pytest.fixture
+def figures() -> list[Figures]:
+    """What workers left of themselves; a test fills it."""
+    return []
+
+
+@pytest.fixture
 def socket(
     tmp_path: Path,
     gateways: Gateways,
@@ -139,12 +146,13 @@ def socket(
     keeper: SnapshotKeeper,
     rows: Database,
     identity: Identity,
+    figures: list[Figures],
 ) -> Generator[Path]:
     """The server on its Unix socket."""
     access = Access(identity, rows)
     routers = [
         internal(keeper, SECRET),
-        routes(gateways, configurations, keeper, rows, access),
+        routes(gateways, configurations, keeper, rows, access, lambda: figures),
         secrets_routes(secrets, rows, access),
     ]
     path = tmp_path / "s.sock"

@@ -244,7 +244,7 @@ def _app(services: ConsoleServices, measurements: Measurements) -> FastAPI:
         prompts_api.routes(services.prompts, rows, access),
         identity_api.routes(services.identity, rows, access),
         budgets_api.routes(services.budgets, rows, access),
-        gateway_api.routes(services.gateways, configurations, services.keeper, rows, access),
+        gateway_api.routes(services.gateways, configurations, services.keeper, rows, access, services.figures),
     ]
     return build([pages(services), *api], version="0")
 

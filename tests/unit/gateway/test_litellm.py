@@ -110,7 +110,7 @@ def test_a_model_becomes_a_connection_and_a_route() -> None:
             "vllm",
             "m",
             "http://h:8000/v1",
-            "env:HOSTED_VLLM_API_KEY",
+            "",
             {},
         ),
         (
@@ -338,6 +338,7 @@ def test_what_nobody_here_can_answer_is_told() -> None:
           - {model_name: d, litellm_params: {model: openai/x, api_base: "no url"}}
           - {model_name: f, litellm_params: {model: vertex_ai/claude-x@1, vertex_project: p}}
           - {model_name: e, litellm_params: {model: openai/dall-e-3}, model_info: {mode: image_generation}}
+          - {model_name: e, litellm_params: {model: openai/gpt-live}, model_info: {mode: realtime}}
     """)
     assert set(routes(found)) == {"e"}
     for sentence in (
@@ -346,7 +347,8 @@ def test_what_nobody_here_can_answer_is_told() -> None:
         "'mystery' cannot be told",
         "It names no api_base.",
         "'no url' is not a URL",
-        "'image_generation' is not routed here",
+        "'image_generation' is passed through as bytes",
+        "'realtime' is not routed here",
     ):
         assert sentence in told(found)
     one = {"model_list": [{"model_name": "m", "litellm_params": {"model": "gpt-4"}}]}
@@ -432,10 +434,34 @@ def test_the_command_writes_a_file_that_passes_its_check(tmp_path: Path, capsys:
     assert "- general_settings.odd: It has no counterpart that this import knows." in shown
     assert "# - general_settings.odd:" in out.read_text()
     assert read(str(out), out.read_text()).config.section("routes")
+    assert "The environment of 'rondel up' has to hold OPENAI_API_KEY." in shown
     with pytest.raises(Conflict, match="is there already"):
         imports()(["litellm", str(config), "--out", str(out)], result_action="return_value")
     imports()(["litellm", str(config), "--json"], result_action="return_value")
     assert '"where": "keys"' in capsys.readouterr().out
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "rondel-gateway.yaml"
+    config.write_text("routes: {r: {target: c/m}}")
+    with pytest.raises(Invalid, match="is no configuration of LiteLLM's proxy"):
+        imports()(["litellm", str(config)], result_action="return_value")
+
+
+def test_a_server_that_asks_for_no_key_gets_none() -> None:
+    text = """
+        model_list:
+          - {model_name: a, litellm_params: {model: hosted_vllm/a, api_base: "http://a/v1"}}
+          - {model_name: b, litellm_params: {model: hosted_vllm/b, api_base: "http://b/v1", api_key: EMPTY}}
+          - {model_name: c, litellm_params: {model: openai/c, api_base: "http://c/v1", api_key: none}}
+    """
+    found = imported(text)
+    assert [one.secret for one in connections(found).values()] == ["", "", ""]
+    assert "It has no api_key, and HOSTED_VLLM_API_KEY is not set here" in told(found)
+    assert "'EMPTY' is no key" in told(found)
+    document = yaml.safe_load(text)
+    known = convert(document, {"HOSTED_VLLM_API_KEY": "set"}, PROVIDERS)
+    assert [one.secret for one in connections(known).values()] == ["env:HOSTED_VLLM_API_KEY", "", ""]
 
 
 def cached(text: str) -> Imported:

@@ -29,7 +29,9 @@ def cache_of(own: Json, notes: Notes) -> CacheSettings | None:
     if calls and not {"embedding", "aembedding"} & calls:
         notes.add(f"{_WHERE}.supported_call_types", "A route's cache is for all that it answers, embeddings too.", "")
     if lost := sorted(set(given) - _TAKEN):
-        why = f"Answers lie in the data folder, shared by the workers of a machine: {', '.join(lost)} say nothing here."
+        why = (
+            f"Answers lie in the data folder, shared by the workers of a machine: {', '.join(lost)} count for nothing."
+        )
         notes.add(_WHERE, why, "")
     is_semantic = kind.endswith("-semantic")
     if is_semantic:

@@ -49,6 +49,9 @@ _LIMITS = frozenset({"rpm", "tpm", "max_parallel_requests", "tpd", "rpd", "max_b
 _PRICES = re.compile(r".*_cost(_|$).*|pricing.*|base_model")
 _SILENT_INFO = frozenset({"id", "description", "max_tokens", "max_input_tokens", "max_output_tokens"})
 _SERVED = frozenset({"chat", "completion", "embedding", "responses"})
+_PASSED = frozenset({"image_generation", "image_edit", "audio_transcription", "audio_speech", "moderation", "rerank"})
+_NO_KEYS = frozenset({"none", "null", "empty", "no-key", "not-needed", "dummy", "fake-key", "fake-api-key"})
+"""What people write where a server asks for no key and LiteLLM's client wants one."""
 
 
 class Deployment(NamedTuple):
@@ -210,7 +213,14 @@ class Reader:
                 f"{where}.{', '.join(taken)}", "Credentials are one secret of the connection here.", instead
             )
             return f"env:{wanted}"
-        if not given or given.lower() in {"none", "null"}:
+        if given.lower() in _NO_KEYS:
+            self._notes.add(f"{where}.api_key", f"{given!r} is no key: none is sent.", "")
+            return ""
+        if not given and host.is_open and host.variable not in self._variables:
+            instead = "Set the connection's secret if the server asks for a key."
+            self._notes.add(where, f"It has no api_key, and {host.variable} is not set here: none is sent.", instead)
+            return ""
+        if not given:
             return f"env:{host.variable}" if host.variable else ""
         if not given.startswith(_VARIABLE):
             wanted = self._inlined.get(given) or self._new_variable(host.provider)
@@ -283,7 +293,10 @@ class Reader:
             instead = "Set an own price where the built-in one is wrong or missing."
             self._notes.add(f"{where}.{', '.join(prices)}", "Prices come from Rondel's price book.", instead)
         mode = str(info.get("mode", "chat"))
-        if mode not in _SERVED:
+        if mode in _PASSED:
+            why = f"{mode!r} is passed through as bytes to the first target of the route."
+            self._notes.add(f"{where}.model_info.mode", why, "A route with guardrails refuses it.")
+        elif mode not in _SERVED:
             self._notes.add(f"{where}.model_info.mode", f"{mode!r} is not routed here.", "Call the provider for it.")
         for name in sorted(rest - _LIMITS - set(prices)):
             word = KNOWN.get(name, UNKNOWN)

@@ -164,7 +164,7 @@ def _setting(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             return
         costs = f"{usd(price['input_nano'])} in and {usd(price['output_nano'])} out"
         sentence = f"{provider}/{model} costs {costs} for a million tokens ({made['id']})."
-        then = f"rondel price reprice --since {made['starts_at'][:10]} --model {model}"
+        then = f"rondel price reprice --since {made['starts_at'][:10]}" + (f" --model {model}" if model != "*" else "")
         done(sentence, url=f"{api.base_url}/gateway", then=then)
 
 
