@@ -342,7 +342,7 @@ def test_a_connection_that_is_pruned_may_not_be_needed_by_a_route_that_stays() -
 def test_a_base_url_ends_before_the_operation() -> None:
     url = "http://h:8000/v1/chat/completions/"
     reading = read("f.yaml", f"connections: {{c: {{provider: openai_compatible, base_url: '{url}'}}}}")
-    with pytest.raises(Faulty, match=r"f.yaml:1:57: .*write 'http://h:8000/v1', without '/chat/completions'"):
+    with pytest.raises(Faulty, match=r"f.yaml:1:58: .*write 'http://h:8000/v1', without '/chat/completions'"):
         check(reading)
 
 
