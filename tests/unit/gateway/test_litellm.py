@@ -464,6 +464,17 @@ def test_a_server_that_asks_for_no_key_gets_none() -> None:
     assert [one.secret for one in connections(known).values()] == ["env:HOSTED_VLLM_API_KEY", "", ""]
 
 
+def test_what_is_to_be_said_of_several_deployments_is_said_once() -> None:
+    found = imported("""
+        model_list:
+          - {model_name: a, litellm_params: {model: openai/a, rpm: 1}}
+          - {model_name: b, litellm_params: {model: openai/b, rpm: 2}}
+    """)
+    said = [sentence for sentence in found.sentences if "Limits belong to keys" in sentence]
+    assert len(said) == 1
+    assert said[0].startswith("model_list[0] (a).rpm, model_list[1] (b).rpm: ")
+
+
 def cached(text: str) -> Imported:
     """Two models, and LiteLLM's settings."""
     models = "model_list: [{model_name: a, litellm_params: {model: openai/a}},"

@@ -56,8 +56,8 @@ def imports() -> cyclopts.App:
         out.write_text(text, encoding="utf-8")
         counts = f"{len(found.config.section('connections'))} connections, {len(found.config.section('routes'))} routes"
         say(f"{out}: {counts}. To look at, since it is not taken over as it was:")
-        for note in found.notes:
-            say(f"- {note.sentence}")
+        for sentence in found.sentences:
+            say(f"- {sentence}")
         if variables := _variables(found):
             say(f"The environment of 'rondel up' has to hold {', '.join(variables)}.")
         say(f"  next  rondel gateway check {out}")
@@ -68,8 +68,8 @@ def imports() -> cyclopts.App:
 def comments(name: str, found: Imported) -> str:
     """The notes as lines that begin with `#`."""
     lines = [f"# Made from LiteLLM's {name}. Not taken over as it was:", "#"]
-    for note in found.notes:
-        lines += wrap(note.sentence, WIDTH, initial_indent="# - ", subsequent_indent="#   ", break_on_hyphens=False)
+    for sentence in found.sentences:
+        lines += wrap(sentence, WIDTH, initial_indent="# - ", subsequent_indent="#   ", break_on_hyphens=False)
     return "\n".join(lines) + "\n"
 
 

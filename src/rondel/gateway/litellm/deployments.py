@@ -286,8 +286,9 @@ class Reader:
             name for name in (*params, *beside) if name not in _READ | _FIXED | _CREDENTIALS and name not in _OPTIONS
         }
         if limits := sorted(rest & _LIMITS):
-            instead = "Limit the keys; in LiteLLM rpm and tpm also weigh deployments, see 'routing_strategy'."
-            self._notes.add(f"{where}.{', '.join(limits)}", "Limits belong to keys here.", instead)
+            why = "Limits belong to keys here; rpm and tpm only weigh the deployments of one model."
+            instead = "Limit a key in 'keys' of this file or by 'rondel gateway limit'."
+            self._notes.add(f"{where}.{', '.join(limits)}", why, instead)
         prices = sorted(name for name in {*rest, *info} if _PRICES.fullmatch(name))
         if prices:
             instead = "Set an own price where the built-in one is wrong or missing."
