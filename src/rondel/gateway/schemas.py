@@ -1,6 +1,5 @@
 """Wire shapes of the gateway."""
 
-import re
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -384,18 +383,4 @@ def _convert(values: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise Invalid(f"{_in_words(str(error))}.".replace(" - at `$.", " in `")) from error
-
-
-def _in_words(said: str) -> str:
-    """What msgspec says of a figure out of its range, as people say it."""
-    found = _OUT_OF_RANGE.fullmatch(said)
-    if found is None:
-        return said
-    kind, bound, limit, field = found.groups()
-    number = "a whole number" if kind == "int" else "a number"
-    return f"{field!r} takes {number} {_BOUNDS[bound]} {limit}"
-
-
-_OUT_OF_RANGE = re.compile(r"Expected `(int|float)` ([<>]=?) ([-\d.]+) - at `\$\.(.+)`")
-_BOUNDS = {">=": "of at least", ">": "above", "<=": "of at most", "<": "below"}
+        raise Invalid(f"{error}.".replace(" - at `$.", " in `")) from error

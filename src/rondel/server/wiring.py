@@ -28,7 +28,6 @@ from rondel.experiments.surveyor import LocalSurveyor
 from rondel.gateway import api as gateway_api
 from rondel.gateway.board import left
 from rondel.gateway.configurations import Configurations
-from rondel.gateway.exposition import Figures as ProcessFigures
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.mcp import api as mcp_api
 from rondel.gateway.models import GatewayChanged
@@ -362,7 +361,14 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         ),
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
-        gateway_api.routes(services.gateways, services.configurations, keeper, rows, access, lambda: _figures(ground)),
+        gateway_api.routes(
+            services.gateways,
+            services.configurations,
+            keeper,
+            rows,
+            access,
+            lambda: left(ground.folder.run, ground.clock.now_ns()),
+        ),
         mcp_api.routes(services.gateways.mcp, rows, access),
         prices_api.routes(services.prices, rows, access),
         gateway_api.secrets(services.secrets, rows, access),
@@ -371,11 +377,6 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         status.routes(ground, services, keeper, access),
         pages(_console(ground, services, keeper)),
     ]
-
-
-def _figures(ground: Foundation) -> list[ProcessFigures]:
-    """What the processes of this machine last left of themselves."""
-    return left(ground.folder.run, ground.clock.now_ns())
 
 
 def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> ConsoleServices:
@@ -398,6 +399,6 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         monitors=services.monitors,
         deployments=services.deployments,
         budgets=services.budgets,
-        figures=lambda: _figures(ground),
+        figures=lambda: left(ground.folder.run, ground.clock.now_ns()),
         asking=Asking(ground.public_url),
     )

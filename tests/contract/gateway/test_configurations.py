@@ -276,15 +276,6 @@ def test_the_api_tells_which_connections_workers_cannot_use(
     assert problems == [{"release_id": "", "subject": "Connection 'main'", "problem": told}]
 
 
-def test_a_limit_out_of_its_range_is_refused_in_words(hand: Hand, socket: Path, identity: Identity) -> None:
-    with hand.rows.transaction() as tx:
-        secret = identity.issue_key(tx, hand.scope, hand.actor, name="admin", role=Role.ADMIN).secret
-    with api_client(socket, secret) as client:
-        answer = client.put("/api/v1/limits/admin", json={"requests_per_minute": 0})
-    told = "'requests_per_minute' takes a whole number of at least 1."
-    assert (answer.status_code, answer.json()["error"]["message"]) == (400, told)
-
-
 @pytest.mark.parametrize(
     ("method", "path", "told"),
     [
