@@ -21,3 +21,9 @@ def usd(amount: int | None) -> str:
         return f"{sign}${value:,.2f}"
     digits = -value.adjusted() + 1
     return f"{sign}${value:.{digits}f}"
+
+
+def exact(amount: int) -> str:
+    """`$0.025`, `$2.50`: a price, of which no digit is left out."""
+    whole, rest = divmod(amount, NANO)
+    return f"${whole:,}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}" if amount else "$0"

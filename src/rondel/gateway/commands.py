@@ -360,7 +360,7 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             emit(made)
             return
         sentence = f"{made['owner']} may call {_limited(made)['calls']}: {_told(made)}."
-        done(sentence, url=f"{api.base_url}/gateway", then="rondel gateway limits")
+        done(sentence, url=f"{api.base_url}/gateway/keys", then="rondel gateway limits")
 
 
 _FIELDS = {

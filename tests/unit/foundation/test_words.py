@@ -14,7 +14,7 @@ from rondel.clock import FixedClock, from_ns, to_ns
 from rondel.errors import RondelError, did_you_mean
 from rondel.events import Event, Listeners
 from rondel.ids import SMALL, Ids, chance, ulid
-from rondel.money import NANO, nano, usd
+from rondel.money import NANO, exact, nano, usd
 
 
 class Told(Event, frozen=True, kw_only=True):
@@ -84,6 +84,14 @@ def test_trace_ids_are_as_w3c_wants_them() -> None:
 )
 def test_money_is_shown_with_the_digits_that_matter(amount: int | None, shown: str) -> None:
     assert usd(amount) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [(0, "$0"), (25_000_000, "$0.025"), (2_500_000_000, "$2.50"), (1_234_000_000_001, "$1,234.000000001")],
+)
+def test_a_price_is_shown_to_its_last_digit(amount: int, shown: str) -> None:
+    assert exact(amount) == shown
 
 
 @given(st.integers(0, 10**6))

@@ -59,7 +59,7 @@ def _set(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             return
         kind = "hard" if made["is_hard"] else "soft"
         sentence = f"The {kind} budget of {made['owner']} is {_each(made)}; {usd(made['spent_nano'])} of it is spent."
-        done(sentence, url=f"{api.base_url}/gateway", then=f"rondel budget show {made['id']}")
+        done(sentence, url=f"{api.base_url}/gateway/keys", then=f"rondel budget show {made['id']}")
 
     @app.command
     def remove(budget: str, *, json: bool = False) -> None:
@@ -78,7 +78,7 @@ def _set(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(found)
             return
-        done(f"The budget of {found['owner']} is gone.", url=f"{api.base_url}/gateway", then="rondel budget list")
+        done(f"The budget of {found['owner']} is gone.", url=f"{api.base_url}/gateway/keys", then="rondel budget list")
 
 
 def _list(app: cyclopts.App, connect: Callable[[], Api]) -> None:
