@@ -2,12 +2,29 @@
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from rondel.errors import Invalid
+
 NANO = 1_000_000_000
 
 
 def nano(usd: Decimal | str | float) -> int:
     """Nano-dollars of an amount in dollars, rounded half to even."""
     return int((Decimal(str(usd)) * NANO).to_integral_value(ROUND_HALF_EVEN))
+
+
+def nano_of(text: str) -> int:
+    """Nano-dollars of what a person wrote, such as 2.50.
+
+    Raises:
+        Invalid: it is no amount, or below nothing.
+    """
+    try:
+        amount = nano(text.removeprefix("$"))
+    except (ArithmeticError, ValueError) as error:
+        raise Invalid(f"{text!r} is no amount of dollars: write it as 2.50.") from error
+    if amount < 0:
+        raise Invalid(f"{text!r} is below nothing: write an amount of dollars as 2.50.")
+    return amount
 
 
 def usd(amount: int | None) -> str:

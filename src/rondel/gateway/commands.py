@@ -13,7 +13,7 @@ from rondel.gateway.file_commands import add_file_commands
 from rondel.gateway.litellm.commands import imports
 from rondel.gateway.mcp.commands import mcp_group
 from rondel.gateway.secrets.commands import value_asked_for
-from rondel.money import nano, usd
+from rondel.money import nano_of, usd
 from rondel.terminal import done, emit, listing, table
 
 
@@ -346,7 +346,7 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "requests_per_minute": requests,
             "tokens_per_minute": tokens,
             "concurrent": at_once,
-            "budget_nano": None if budget is None else nano(budget),
+            "budget_nano": None if budget is None else nano_of(budget),
             "routes": route,
             "models": model,
             "guardrails": None if guard is None else [{"check": check} for check in guard],

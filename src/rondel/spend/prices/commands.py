@@ -6,8 +6,7 @@ from typing import Any
 import cyclopts
 
 from rondel.client.http import Api
-from rondel.errors import Invalid
-from rondel.money import exact, nano
+from rondel.money import exact, nano_of
 from rondel.terminal import done, emit, listing, say, table
 
 _KINDS = {
@@ -155,7 +154,7 @@ def _setting(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "image_in_nano": image_in,
             "image_out_nano": image_out,
         }
-        price = {name: _nano(amount) for name, amount in given.items() if amount is not None}
+        price = {name: nano_of(amount) for name, amount in given.items() if amount is not None}
         api = connect()
         body = {"provider": provider, "model": model, "price": price, "starts_at": _moment(starts)}
         made = api.post("/api/v1/prices", body)
@@ -219,13 +218,6 @@ def _shown(own: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rates(price: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(kind, price[name]) for kind, name in _KINDS.items() if price.get(name) is not None]
-
-
-def _nano(amount: str) -> int:
-    try:
-        return nano(amount)
-    except (ArithmeticError, ValueError) as error:
-        raise Invalid(f"{amount!r} is no amount of dollars: write it as 2.50.") from error
 
 
 def _moment(day: str | None) -> str | None:
