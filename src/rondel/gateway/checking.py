@@ -15,7 +15,7 @@ from rondel.gateway.secrets.rules import parse_reference
 from rondel.guardrails.ports import GUARDRAILS
 
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key", "cookie", "proxy-authorization"})
-_OPERATIONS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages")
+OPERATIONS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
@@ -64,7 +64,7 @@ def check_base_url(base_url: str) -> None:
         Invalid: the sentence says what to write.
     """
     address = base_url.rstrip("/")
-    for operation in _OPERATIONS:
+    for operation in OPERATIONS:
         if address.endswith(operation):
             rest = address.removesuffix(operation)
             raise Invalid(f"A base URL ends before the operation: write {rest!r}, without {operation!r}.")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rondel.errors import Conflict, Invalid, NotFound
-from rondel.gateway.configuring import ConnectionSettings, read, written
+from rondel.gateway.configuring import ConnectionSettings, check, read, written
 from rondel.gateway.litellm.commands import comments, imports
 from rondel.gateway.litellm.converting import convert
 from rondel.gateway.litellm.models import Imported
@@ -334,6 +334,7 @@ def test_what_nobody_here_can_answer_is_told() -> None:
         model_list:
           - {model_name: a, litellm_params: {model: sagemaker/x, custom_llm_provider: sagemaker}}
           - {model_name: b, litellm_params: {model: mystery}}
+          - {model_name: "*", litellm_params: {model: "*"}}
           - {model_name: c, litellm_params: {model: openai_like/x}}
           - {model_name: d, litellm_params: {model: openai/x, api_base: "no url"}}
           - {model_name: f, litellm_params: {model: vertex_ai/claude-x@1, vertex_project: p}}
@@ -345,6 +346,7 @@ def test_what_nobody_here_can_answer_is_told() -> None:
         "LiteLLM's 'sagemaker'",
         "'vertex_ai (claude)'",
         "'mystery' cannot be told",
+        "There is no route for every name.",
         "It names no api_base.",
         "'no url' is not a URL",
         "'image_generation' is passed through as bytes",
@@ -473,6 +475,20 @@ def test_what_is_to_be_said_of_several_deployments_is_said_once() -> None:
     said = [sentence for sentence in found.sentences if "Limits belong to keys" in sentence]
     assert len(said) == 1
     assert said[0].startswith("model_list[0] (a).rpm, model_list[1] (b).rpm: ")
+
+
+def test_an_address_with_an_operation_becomes_the_base_url_before_it() -> None:
+    azure = "https://a.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    found = imported(f"""
+        model_list:
+          - {{model_name: a, litellm_params: {{model: openai/x, api_base: "http://h:8000/v1/chat/completions"}}}}
+          - {{model_name: b, litellm_params: {{model: azure/gpt-4o, api_base: "{azure}"}}}}
+    """)
+    plain, dated = connections(found).values()
+    assert plain.base_url == "http://h:8000/v1"
+    assert (dated.base_url, dated.options) == ("https://a.openai.azure.com/openai", {"api_version": "2024-10-21"})
+    assert "The base URL ends before it: 'http://h:8000/v1'." in told(found)
+    check(read("o.yaml", written(found.config)))
 
 
 def cached(text: str) -> Imported:

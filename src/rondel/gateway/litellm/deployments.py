@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
+from urllib.parse import parse_qsl
 
 from rondel.errors import Invalid
-from rondel.gateway.checking import check_header, check_secret
+from rondel.gateway.checking import OPERATIONS, check_header, check_secret
 from rondel.gateway.configuring import ConnectionSettings
 from rondel.gateway.litellm.models import Notes
 from rondel.gateway.litellm.providers import HOSTS, Host, Named, named
@@ -41,6 +42,15 @@ _CREDENTIALS = frozenset(
     }
 )  # fmt: skip
 _BY_MACHINE = frozenset({"bedrock", "vertex"})
+_CREDENTIALS_OF = {
+    "bedrock": "Put them into the environment as {} (ACCESS_KEY:SECRET[:SESSION_TOKEN]), or write "
+    "'secret: aws-credentials:default' for those of the machine.",
+    "vertex": "Write 'secret: gcp-token:default' for those of the machine, or 'gcp-token:store:NAME' for a service "
+    "account whose JSON key 'rondel secret set' keeps; {} would hold an access token, which ends within the hour.",
+    "azure_openai": "Write 'secret: azure-token:default' for those of the machine, or 'azure-token:store:NAME'; {} "
+    "would hold an access token, which ends within the hour.",
+}
+"""What is to be done about credentials, by provider."""
 _READ = frozenset(
     {"model", "api_key", "api_base", "base_url", "custom_llm_provider", "extra_body", "extra_headers", "headers",
      "organization", "timeout", "stream_timeout", "weight", "order", "litellm_credential_name"}
@@ -126,6 +136,9 @@ class Reader:
         elif name.provider:
             instead = "If it speaks OpenAI's dialect, write 'custom_llm_provider: openai_like' with its 'api_base'."
             self._notes.add(where, f"There is no provider here for LiteLLM's {name.provider!r}.", instead)
+        elif model == "*":
+            instead = "Callers write CONNECTION/MODEL, such as openai/gpt-5-mini."
+            self._notes.add(where, "There is no route for every name.", instead)
         else:
             instead = "Write it as provider/model, such as openai/gpt-5-mini."
             self._notes.add(where, f"The provider of {model!r} cannot be told from its name.", instead)
@@ -141,7 +154,11 @@ class Reader:
 
     # Connections
 
-    def _connection(self, host: Host, base: str, params: Json, where: str) -> ConnectionSettings | None:
+    def _connection(self, host: Host, given: str, params: Json, where: str) -> ConnectionSettings | None:
+        base, version = _without_operation(given)
+        if base != given:
+            params = {"api_version": version, **params} if version else params
+            self._notes.add(f"{where}.api_base", "It names an operation.", f"The base URL ends before it: {base!r}.")
         provider, base = host.provider, (base or host.base_url).rstrip("/")
         if provider == "openai" and base and "api.openai.com" not in base:
             provider = "openai_compatible"
@@ -207,8 +224,9 @@ class Reader:
             taken = ["credentials of the machine"]  # LiteLLM looks for them by itself
         if taken:
             wanted = f"RONDEL_SECRET_{host.provider.upper()}"
-            form = " as ACCESS_KEY:SECRET[:SESSION_TOKEN]" if host.provider == "bedrock" else ""
-            instead = f"Give the credentials as the connection's secret, in {wanted}{form} (see the provider)."
+            instead = (
+                _CREDENTIALS_OF.get(host.provider, "").format(wanted) or f"Put it into the environment as {wanted}."
+            )
             self._notes.add(
                 f"{where}.{', '.join(taken)}", "Credentials are one secret of the connection here.", instead
             )
@@ -319,6 +337,16 @@ def items(value: object) -> Sequence[object]:
     if isinstance(value, list):
         return cast("list[object]", value)
     return [] if value is None else [value]
+
+
+def _without_operation(url: str) -> tuple[str, str]:
+    """A base URL without the operation that some write behind it, and the `api-version` that Azure's have there."""
+    address, _, query = url.partition("?")
+    for operation in OPERATIONS:
+        if address.rstrip("/").endswith(operation):
+            rest = address.rstrip("/").removesuffix(operation)
+            return re.sub(r"/deployments/[^/]+$", "", rest), dict(parse_qsl(query)).get("api-version", "")
+    return url, ""
 
 
 def _number(value: object, default: float) -> float:

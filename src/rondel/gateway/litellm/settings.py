@@ -15,7 +15,7 @@ class Word(NamedTuple):
 
 _RECORDED = Word(
     "Every request is traced here already, with tokens, cost and (by the route's 'capture') payloads.",
-    "Look at the Traces page or 'rondel trace list'; other systems read the API.",
+    "Look at the Traces page or 'rondel trace list'; Prometheus reads /metrics, other systems the API.",
 )
 _LIMITS = Word(
     "Limits and budgets belong to keys here.", "Set them in 'keys' of this file or by 'rondel gateway limit'."
