@@ -173,7 +173,7 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
                 **route,
                 "answers": _answers(route),
                 "policy": route["policy"] if route["cascade"] is None else "cascade",
-                "guards": ", ".join(guard["check"] for guard in route["guardrails"]),
+                "guards": _guards(route),
                 "kept": route["cache"]["mode"] if route["cache"] else "",
             }
             for route in found
@@ -276,7 +276,8 @@ def _route(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             emit(made)
             return
         then = f"rondel gateway routes   (callers give model={name!r})"
-        done(f"Route {name} is saved: {_answers(made)}.", url=f"{api.base_url}/gateway", then=then)
+        guarded = f"; guarded by {_guards(made)}" if made["guardrails"] else ""
+        done(f"Route {name} is saved: {_answers(made)}{guarded}.", url=f"{api.base_url}/gateway", then=then)
 
 
 def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -431,6 +432,15 @@ def _answers(route: dict[str, Any]) -> str:
     target = route["target"]
     asked = [f"{one['connection']}/{one['model']}" for one in ([target] if target else []) + route["spares"]]
     return ", ".join(arms) or (", then " if route["policy"] == "order" else ", ").join(asked) or "nothing yet"
+
+
+def _guards(route: dict[str, Any]) -> str:
+    """`pii (answers)`: that questions go on as they are is to be seen."""
+    told: list[str] = []
+    for guard in route["guardrails"]:
+        sides = {"questions": guard.get("on_input", False), "answers": guard.get("on_output", True)}
+        told.append(f"{guard['check']} ({' and '.join(side for side, is_on in sides.items() if is_on)})")
+    return ", ".join(told)
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:

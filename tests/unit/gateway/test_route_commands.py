@@ -126,9 +126,11 @@ def test_the_answer_to_a_change_names_all_that_may_answer(capsys: pytest.Capture
 def test_the_list_of_routes_shows_guardrails_and_caches(capsys: pytest.CaptureFixture[str]) -> None:
     server = Server()
     server.routes = [{**ROUTE, "target": {"connection": "main", "model": "a"}, "guardrails": [{"check": "pii"}]}]
-    server.routes.append({**ROUTE, "name": "s", "cache": {"mode": "exact"}, "cascade": {}})
+    both = {"check": "pii", "on_input": True, "on_output": True}
+    server.routes.append({**ROUTE, "name": "s", "cache": {"mode": "exact"}, "cascade": {}, "guardrails": [both]})
     group(lambda: server)(["routes"], result_action="return_value")
     first, second = capsys.readouterr().out.splitlines()[1:]
-    assert first.split()[:4] == ["r", "main/a", "order", "pii"]
+    assert first.split()[:5] == ["r", "main/a", "order", "pii", "(answers)"]
     assert "cascade" in second
+    assert "pii (questions and answers)" in second
     assert "exact" in second
