@@ -29,14 +29,14 @@ def cache_of(own: Json, notes: Notes) -> CacheSettings | None:
     if calls and not {"embedding", "aembedding"} & calls:
         notes.add(f"{_WHERE}.supported_call_types", "A route's cache is for all that it answers, embeddings too.", "")
     if lost := sorted(set(given) - _TAKEN):
-        why = (
-            f"Answers lie in the data folder, shared by a machine's workers; without a meaning here: {', '.join(lost)}."
-        )
+        why = f"Answers lie in the data folder, shared by the workers of a machine: {', '.join(lost)} say nothing here."
         notes.add(_WHERE, why, "")
     is_semantic = kind.endswith("-semantic")
     if is_semantic:
         why = "Similarities of another embedder mean other things; the routes have our floor."
-        notes.add(f"{_WHERE}.similarity_threshold", why, "See the guide on caching for what ours was measured by.")
+        notes.add(
+            f"{_WHERE}.similarity_threshold", why, "See 'Cache' in the gateway guide for what it was measured by."
+        )
     notes.add(
         "litellm_settings.cache",
         "LiteLLM shares answers among all keys; here only requests of one key share them.",
