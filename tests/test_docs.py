@@ -24,6 +24,8 @@ from rondel.evaluation.ports import EVALUATORS
 from rondel.events import Event
 from rondel.gateway.configuring import check as check_configuration
 from rondel.gateway.configuring import read as read_configuration
+from rondel.gateway.litellm.commands import imports
+from rondel.gateway.litellm.converting import convert
 from rondel.governance.schemas import PolicyIn
 from rondel.prompts.rules import check
 from rondel.prompts.schemas import PromptIn
@@ -37,7 +39,7 @@ GUIDE_OF = {
     "telemetry": "traces",
     "registry": "models",
     "experiments": "training",
-    "spend": "gateway",
+    "spend": "limits",
     "governance": "audit",
 }
 """The guide of an area that is not called as the area is."""
@@ -299,6 +301,10 @@ def _configuration(document: Any) -> None:
     check_configuration(read_configuration("shown", json.encode(document).decode()))
 
 
+def _litellm(document: Any) -> None:
+    assert convert(document, {}, {"anthropic": frozenset(), "openai": frozenset(), "azure_openai": frozenset()}).notes
+
+
 READERS: Mapping[str, Callable[[Any], object]] = {
     "trainer": read_recipe,
     "requirements": PolicyIn.model_validate,
@@ -306,12 +312,27 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "ladder": read_plan,
     "messages": _prompt,
     "connections": _configuration,
+    "model_list": _litellm,
     "port": _settings,
     "columns": _settings,
     "rows": _settings,
     "regex": _evaluators,
 }
 """A field, and the reader of the documents that have it."""
+
+
+def test_the_import_from_litellm_prints_what_the_guide_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = list(blocks(GUIDES / "gateway.md"))
+    config = next(piece.text for piece in shown if "model_list" in piece.text)
+    printed = next(piece for piece in shown if piece.language == "text")
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(config)
+    imports()(["litellm", "config.yaml", "--out", "rondel-gateway.yaml"], result_action="return_value")
+    assert capsys.readouterr().out == printed.text, printed.where
+    document = read_configuration("rondel-gateway.yaml", Path("rondel-gateway.yaml").read_text())
+    check_configuration(document)
 
 
 @pytest.mark.parametrize(

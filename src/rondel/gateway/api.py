@@ -1,6 +1,7 @@
 """`/api/v1/connections`, `/routes`, `/limits`, `/gateway`, `/gateway/config`; the snapshot, for the workers alone."""
 
 import hmac
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -9,6 +10,8 @@ from rondel.errors import Invalid, NotFound, Unauthorized
 from rondel.gateway.compiling import subject_of
 from rondel.gateway.configurations import Configurations
 from rondel.gateway.configuring import Applied, etag, schema, written
+from rondel.gateway.exposition import Figures
+from rondel.gateway.health import read_board
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.rules import internal_key
 from rondel.gateway.schemas import (
@@ -37,9 +40,14 @@ LONG_POLL_S = 2.0
 
 
 def routes(
-    gateways: Gateways, configurations: Configurations, keeper: SnapshotKeeper, rows: Rows, access: Access
+    gateways: Gateways,
+    configurations: Configurations,
+    keeper: SnapshotKeeper,
+    rows: Rows,
+    access: Access,
+    figures: Callable[[], Sequence[Figures]],
 ) -> APIRouter:
-    """What people set about the gateway."""
+    """What people set about the gateway; `figures` are what the processes of this machine last left."""
     router = APIRouter(prefix="/api/v1", tags=["gateway"])
     _configuration(router, configurations, rows, access)
     _connections(router, gateways, rows, access)
@@ -68,22 +76,35 @@ def routes(
             return GatewayOut(version=0, routes=0, keys=0, connections=0, problems=[])
         here = (caller.scope.project_id, caller.scope.environment)
         mine = [route for route in snapshot.routes if (route.project_id, route.environment) == here]
+        theirs = [one for one in snapshot.connections if (one.project_id, one.environment) == here]
         used = {one.release_id for route in mine for one in (*route.arms, *route.rules)}
+        unusable = read_board(caller.scope, figures()).unusable
         problems = [
             ProblemOut(release_id=release.id, subject=subject_of(release), problem=target.problem)
             for release in snapshot.releases
             for target in release.targets
             if target.problem and release.id in used
         ]
+        problems += [
+            ProblemOut(release_id="", subject=f"Connection {one.name!r}", problem=_without_subject(one.name, why))
+            for one in theirs
+            if (why := unusable.get(one.id))
+        ]
         return GatewayOut(
             version=snapshot.version,
             routes=len(mine),
             keys=sum((key.project_id, key.environment) == here for key in snapshot.keys),
-            connections=sum((one.project_id, one.environment) == here for one in snapshot.connections),
+            connections=len(theirs),
             problems=problems,
         )
 
     return router
+
+
+def _without_subject(name: str, why: str) -> str:
+    """A worker's sentence about a connection, where the connection stands beside it already."""
+    said = why.removeprefix(f"Connection {name!r}: ")
+    return said[:1].upper() + said[1:]
 
 
 def _connections(router: APIRouter, gateways: Gateways, rows: Rows, access: Access) -> None:

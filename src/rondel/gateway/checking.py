@@ -15,6 +15,7 @@ from rondel.gateway.secrets.rules import parse_reference
 from rondel.guardrails.ports import GUARDRAILS
 
 _SECRET_HEADERS = frozenset({"authorization", "x-api-key", "x-goog-api-key", "cookie", "proxy-authorization"})
+OPERATIONS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 
 
@@ -38,6 +39,7 @@ def check_connection(
         Invalid: the name, the URL, the secret's reference, a header or an option is wrong.
     """
     check_connection_name(name)
+    check_base_url(base_url)
     default_url(provider, base_url, options)
     check_secret(secret)
     for header, value in headers.items():
@@ -53,6 +55,19 @@ def check_connection_name(name: str) -> None:
     check_name("connection", name)
     if name == "local":
         raise Invalid("The name 'local' stands for the models that are served here: choose another.")
+
+
+def check_base_url(base_url: str) -> None:
+    """Refuse an address with an operation behind it, to which each request would add its own once more.
+
+    Raises:
+        Invalid: the sentence says what to write.
+    """
+    address = base_url.rstrip("/")
+    for operation in OPERATIONS:
+        if address.endswith(operation):
+            rest = address.removesuffix(operation)
+            raise Invalid(f"A base URL ends before the operation: write {rest!r}, without {operation!r}.")
 
 
 def check_secret(secret: str) -> None:

@@ -1,19 +1,20 @@
 """`rondel gateway`: connections, routes, and what keys may do."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import Invalid, did_you_mean
+from rondel.gateway.checking import check_name
 from rondel.gateway.file_commands import add_file_commands
 from rondel.gateway.litellm.commands import imports
 from rondel.gateway.mcp.commands import mcp_group
 from rondel.gateway.purges.commands import cache_group
 from rondel.gateway.secrets.commands import value_asked_for
-from rondel.money import nano, usd
+from rondel.money import nano_of, usd
 from rondel.terminal import done, emit, listing, table
 
 
@@ -23,6 +24,7 @@ def group(connect: Callable[[], Api]) -> cyclopts.App:
     _reading(app, connect)
     _connections(app, connect)
     _routes(app, connect)
+    _route(app, connect)
     _limits(app, connect)
     add_file_commands(app, connect)
     app.command(imports())
@@ -81,34 +83,58 @@ def _connections(app: cyclopts.App, connect: Callable[[], Api]) -> None:
 
     @app.command(name="connect")
     def connect_(
-        name: str, provider: str, *, url: str = "", secret: str | None = None, ask: bool = False, json: bool = False
+        name: str,
+        provider: str,
+        *,
+        url: str | None = None,
+        secret: str | None = None,
+        ask: bool = False,
+        option: list[str] | None = None,
+        header: list[str] | None = None,
+        json: bool = False,
     ) -> None:
-        """Make or change a connection.
+        """Make or change a connection; what is not given stays while the provider does.
 
         Parameters
         ----------
         name
-            How releases will name it: `name/model`.
+            How routes and callers name it: `name/model`.
         provider
             A provider plugin, such as `openai` or `openai_compatible`.
         url
-            Up to the operation, such as http://127.0.0.1:8000/v1. Left out: the provider's own.
+            Up to the operation, such as http://127.0.0.1:8000/v1; a new connection without one has the provider's own.
         secret
             Where its key is: `env:OPENAI_API_KEY`, `file:NAME`, `store:NAME`, … Never the key itself.
         ask
             Ask for the key itself (or read it from standard input) and keep it encrypted, for this host alone.
+        option
+            An option of the provider as NAME=VALUE, such as api_version=2024-10-21; may be given several times.
+        header
+            A header for every request as NAME=VALUE, never a secret; may be given several times.
         json
             For machines.
         """
         value = value_asked_for(f"Key of {name}") if ask else None
         api = connect()
-        body = {"provider": provider, "base_url": url, "secret": secret, "secret_value": value}
-        made = api.put(f"/api/v1/connections/{name}", body)
+        known = {found["name"]: found for found in api.get("/api/v1/connections")}
+        before: dict[str, Any] = known.get(name, {})
+        kept = before if before.get("provider") == provider else {}
+        body = {
+            "provider": provider,
+            "base_url": kept.get("base_url", "") if url is None else url,
+            "secret": secret,
+            "secret_value": value,
+            "options": {**kept.get("options", {}), **_pairs("--option", option)},
+            "headers": {**kept.get("headers", {}), **_pairs("--header", header)},
+        }
+        made = api.put(f"/api/v1/connections/{_called('connection', name)}", body)
         if json:
             emit(made)
             return
         then = f"rondel gateway route NAME --target {name}/MODEL"
-        done(f"Connection {name} ({made['id']}) is saved.", url=f"{api.base_url}/gateway", then=then)
+        where = f"{made['provider']} at {made['base_url']}" if made["base_url"] else made["provider"]
+        key = f"its key is {made['secret']}" if made["secret"] else "without a key"
+        done(f"Connection {name} ({made['id']}) is saved: {where}, {key}.", url=f"{api.base_url}/gateway", then=then)
 
     @app.command
     def disconnect(name: str, *, json: bool = False) -> None:
@@ -122,7 +148,7 @@ def _connections(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         api = connect()
-        gone = api.delete(f"/api/v1/connections/{name}")
+        gone = api.delete(f"/api/v1/connections/{_called('connection', name)}")
         if json:
             emit(gone)
             return
@@ -144,25 +170,54 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(found)
             return
-        shown = [{**route, "answers": _answers(route)} for route in found]
-        columns = {"Route": "name", "Answers": "answers", "Policy": "policy", "Attempts": "attempts"}
-        columns |= {"Capture": "capture"}
+        shown = [
+            {
+                **route,
+                "answers": _answers(route),
+                "policy": route["policy"] if route["cascade"] is None else "cascade",
+                "guards": _guards(route),
+                "kept": route["cache"]["mode"] if route["cache"] else "",
+            }
+            for route in found
+        ]
+        columns = {"Route": "name", "Answers": "answers", "Policy": "policy", "Guardrails": "guards"}
+        columns |= {"Cache": "kept", "Attempts": "attempts", "Capture": "capture"}
         table(shown, columns, empty="There is no route: make one with 'rondel gateway route NAME --target NAME/MODEL'.")
 
+    @app.command
+    def unroute(name: str, *, json: bool = False) -> None:
+        """Forget a route; while it has a live release, that goes on with the defaults.
+
+        Parameters
+        ----------
+        name
+            The route's name.
+        json
+            For machines.
+        """
+        api = connect()
+        api.delete(f"/api/v1/routes/{_called('route', name)}")
+        if json:
+            emit({"name": name})
+            return
+        done(f"Route {name} is forgotten.", url=f"{api.base_url}/gateway", then="rondel gateway routes")
+
+
+def _route(app: cyclopts.App, connect: Callable[[], Api]) -> None:
     @app.command
     def route(
         name: str,
         *,
         target: str | None = None,
         attempts: int | None = None,
-        capture: str | None = None,
+        capture: Literal["all", "sample", "errors", "none"] | None = None,
         fallback: list[str] | None = None,
         guard: list[str] | None = None,
         spare: list[str] | None = None,
-        policy: str | None = None,
-        affinity: str | None = None,
+        policy: Literal["order", "weights", "least_busy", "fastest", "cheapest"] | None = None,
+        affinity: Literal["session", "user", "none"] | None = None,
         hedge: str | None = None,
-        cache: str | None = None,
+        cache: Literal["exact", "semantic", "off"] | None = None,
         json: bool = False,
     ) -> None:
         """Make or change a route; what is not given stays. Rules and cascades are set in a file.
@@ -176,24 +231,24 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         attempts
             How many tries a request has in all.
         capture
-            Which requests keep their payloads: all, sample, errors or none.
+            Which requests keep their payloads.
         fallback
             A release that is tried when the chosen one fails; may be given several times.
         guard
-            A guardrail on every answer, such as `pii`; may be given several times.
+            A guardrail on every answer, such as `pii`; may be given several times. On questions too, and with options:
+            in a file.
         spare
             `connection/model` that answers when the target fails, or beside it under another policy than `order`; with
             `=3` behind it that weight. May be given several times.
         policy
-            Who of target and spares is asked first: order, weights, least_busy, fastest or cheapest.
+            Who of target and spares is asked first.
         affinity
-            What stays with its target, for the sake of prompt caches: session, user or none.
+            What stays with its target, for the sake of prompt caches.
         hedge
             Seconds without a first byte after which a second target is asked; `p95` for the 95th percentile of what
             the first one has shown, `off` for none.
         cache
-            Which requests are answered again from what was kept: `exact`, `semantic`, or `off`. Its other settings
-            stay; a file or the API sets them.
+            Which requests are answered again from what was kept. Its other settings stay; a file or the API sets them.
         json
             For machines.
         """
@@ -216,13 +271,15 @@ def _routes(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "affinity": affinity,
         }
         made = api.put(
-            f"/api/v1/routes/{name}", body | {key: value for key, value in given.items() if value is not None}
+            f"/api/v1/routes/{_called('route', name)}",
+            body | {key: value for key, value in given.items() if value is not None},
         )
         if json:
             emit(made)
             return
         then = f"rondel gateway routes   (callers give model={name!r})"
-        done(f"Route {name} is saved: {_answers(made)}.", url=f"{api.base_url}/gateway", then=then)
+        guarded = f"; guarded by {_guards(made)}" if made["guardrails"] else ""
+        done(f"Route {name} is saved: {_answers(made)}{guarded}.", url=f"{api.base_url}/gateway", then=then)
 
 
 def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -292,7 +349,7 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "requests_per_minute": requests,
             "tokens_per_minute": tokens,
             "concurrent": at_once,
-            "budget_nano": None if budget is None else nano(budget),
+            "budget_nano": None if budget is None else nano_of(budget),
             "routes": route,
             "models": model,
             "guardrails": None if guard is None else [{"check": check} for check in guard],
@@ -306,7 +363,7 @@ def _limits(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             emit(made)
             return
         sentence = f"{made['owner']} may call {_limited(made)['calls']}: {_told(made)}."
-        done(sentence, url=f"{api.base_url}/gateway", then="rondel gateway limits")
+        done(sentence, url=f"{api.base_url}/gateway/keys", then="rondel gateway limits")
 
 
 _FIELDS = {
@@ -375,4 +432,34 @@ def _number(text: str, what: str) -> float:
 def _answers(route: dict[str, Any]) -> str:
     arms = [f"{arm['release_id']} {arm['stage']} {arm['share']:.0%}" for arm in route["arms"]]
     target = route["target"]
-    return ", ".join(arms) or (f"{target['connection']}/{target['model']}" if target else "nothing yet")
+    asked = [f"{one['connection']}/{one['model']}" for one in ([target] if target else []) + route["spares"]]
+    return ", ".join(arms) or (", then " if route["policy"] == "order" else ", ").join(asked) or "nothing yet"
+
+
+def _guards(route: dict[str, Any]) -> str:
+    """`pii (answers)`: that questions go on as they are is to be seen."""
+    told: list[str] = []
+    for guard in route["guardrails"]:
+        sides = {"questions": guard.get("on_input", False), "answers": guard.get("on_output", True)}
+        told.append(f"{guard['check']} ({' and '.join(side for side, is_on in sides.items() if is_on)})")
+    return ", ".join(told)
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise Invalid(f"{option} is written NAME=VALUE, such as api_version=2024-10-21; this is {text!r}.")
+        found[name] = value
+    return found
+
+
+def _called(kind: str, name: str) -> str:
+    """A name that is one step of a path.
+
+    Raises:
+        Invalid: it is none.
+    """
+    check_name(kind, name)
+    return name

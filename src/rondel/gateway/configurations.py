@@ -88,7 +88,9 @@ class Configurations:
             )
         reading = read(file, text)
         reading = reading._replace(config=self._with_labels(tx, scope, reading))
-        check(reading, applied(before, reading.config, prune=prune), self._gateways.route_names(tx, scope))
+        state = applied(before, reading.config, prune=prune)
+        lost = before.section("connections").keys() - state.section("connections").keys()
+        check(reading, state, self._gateways.route_names(tx, scope), lost)
         comparison = compare(before, reading.config, prune=prune)
         for change in _in_order(comparison.changes):
             try:

@@ -14,6 +14,7 @@ import msgspec
 
 from rondel.errors import Invalid, RondelError, did_you_mean
 from rondel.gateway.checking import (
+    check_base_url,
     check_connection_name,
     check_guard,
     check_header,
@@ -172,8 +173,14 @@ def _resolved(connection: Secretive) -> Secretive:
     return msgspec.structs.replace(connection, secret=f"env:{found[1]}") if found else connection
 
 
-def check(reading: Reading, state: GatewayConfig | None = None, live: Collection[str] = ()) -> None:
-    """Refuse what cannot work; `state` is all that is there once the file is applied, `live` the routes of releases.
+def check(
+    reading: Reading,
+    state: GatewayConfig | None = None,
+    live: Collection[str] = (),
+    lost: Collection[str] = (),
+) -> None:
+    """Refuse what cannot work; `state` is all that is there once the file is applied, `live` the routes of releases,
+    `lost` the connections that applying it removes.
 
     Without `state` the file is judged by itself: a section that it does not have may be on the server.
 
@@ -197,7 +204,7 @@ def check(reading: Reading, state: GatewayConfig | None = None, live: Collection
             _try(document, path, lambda guard=guard: check_guard(guard.check, guard.options))
     for name, server in (config.mcp or {}).items():
         _try(document, ("mcp", name), lambda name=name, server=server: check_server(name, server))
-    _check_targets(document, config, state)
+    _check_targets(document, config, state, lost)
     _check_keys(document, config, state, live)
     document.check()
 
@@ -209,6 +216,7 @@ def _connection_steps(name: str, connection: ConnectionSettings) -> Iterator[tup
     for header, value in connection.headers.items():
         yield ("headers", header), lambda header=header, value=value: check_header(header, value)
     if connection.provider in {info.name for info in PROVIDERS.list()}:
+        yield ("base_url",), lambda: check_base_url(connection.base_url)
         part = "base_url" if connection.base_url else "options"
         yield (part,), lambda: default_url(connection.provider, connection.base_url, connection.options)
 
@@ -232,10 +240,13 @@ def targets_of(settings: RouteSettings) -> Iterator[tuple[Path, PlainTarget]]:
             yield ("rules", position, "use"), PlainTarget(connection=connection, model=model)
 
 
-def _check_targets(document: Document, config: GatewayConfig, state: GatewayConfig | None) -> None:
+def _check_targets(
+    document: Document, config: GatewayConfig, state: GatewayConfig | None, lost: Collection[str]
+) -> None:
     known = config.connections if state is None else state.connections
     if known is None:
         return
+    # A route that led nowhere before is not this file's fault, and must not hold it up.
     routes = config.routes if state is None else state.routes
     for name, settings in (routes or {}).items():
         for path, target in targets_of(settings):
@@ -244,7 +255,7 @@ def _check_targets(document: Document, config: GatewayConfig, state: GatewayConf
             if name in (config.routes or {}):
                 sentence = f"There is no connection {target.connection!r}. {did_you_mean(target.connection, known)}"
                 document.fault(("routes", name, *path), sentence)
-            elif state is not None and config.connections is not None:
+            elif target.connection in lost:
                 sentence = f"Route {name!r}, which this file does not name, leads to connection {target.connection!r}."
                 document.fault(("connections",), f"{sentence} Name the connection, or remove the route too.")
 

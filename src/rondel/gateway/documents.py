@@ -347,7 +347,12 @@ def _shown_fields(value: msgspec.Struct, terse: Mapping[type, Terse]) -> Iterato
         held: object = getattr(value, field.name)
         if field.required or held != _default(field):
             name = _shown_name(field.encode_name)
-            yield name, _dollars(held) if name != field.encode_name else plain(held, terse)
+            yield name, _dollars(held) if name != field.encode_name else _figure(plain(held, terse))
+
+
+def _figure(value: object) -> object:
+    """A number of a field as people write it: 120 for 120.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def write(content: object) -> str:

@@ -1,6 +1,7 @@
 """`rondel gateway check|diff|apply|export|schema`: the configuration as a file."""
 
 import json as json_
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -149,6 +150,9 @@ def _read(file: Path | None) -> tuple[Path, str]:
         raise NotFound(f"There is no file {str(path)!r}.", hint=hint) from error
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"{str(path)!r} cannot be read: {error}.") from error
+    if re.search(r"(?m)^model_list\s*:", text):
+        hint = f"Turn it into ours: 'rondel gateway import litellm {path} --out {FILE}'."
+        raise Invalid(f"{path} is LiteLLM's configuration.", hint=hint)
     if path == BESIDE_SETTINGS and f"\n{SECTION}:" not in f"\n{text}":
         raise NotFound(f"{path} has no part '{SECTION}:', and there is no {FILE}.")
     return path, text

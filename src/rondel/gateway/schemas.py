@@ -308,7 +308,10 @@ class ProviderOut(BaseModel):
 
 
 class ProblemOut(BaseModel):
-    """Something that cannot be called now, and why; `subject` is the release's name, else `Route 'NAME'`."""
+    """Something that cannot be called now, and why.
+
+    `subject` is the release's name, else `Route 'NAME'`, or `Connection 'NAME'` where workers cannot use one.
+    """
 
     release_id: str
     subject: str

@@ -66,7 +66,7 @@ def _keys(app: cyclopts.App, connect: Callable[[], Api], clock: Clock) -> None:
         done(
             f"Issued key {made['name']} ({made['id']}), role {made['role']}{end}. Its secret, shown this once:\n\n"
             f"    {made['secret']}\n",
-            url=f"{api.base_url}/gateway",
+            url=f"{api.base_url}/gateway/keys",
             then=f"rondel gateway limit {shell(name)} --budget 25" if role is Role.CALLER else "rondel key list",
         )
 
@@ -114,7 +114,9 @@ def _keys(app: cyclopts.App, connect: Callable[[], Api], clock: Clock) -> None:
         if json:
             emit(ended)
             return
-        done(f"Revoked key {ended['name']} ({ended['id']}).", url=f"{api.base_url}/gateway", then="rondel key list")
+        done(
+            f"Revoked key {ended['name']} ({ended['id']}).", url=f"{api.base_url}/gateway/keys", then="rondel key list"
+        )
 
 
 def _changes(app: cyclopts.App, connect: Callable[[], Api], clock: Clock) -> None:
@@ -139,7 +141,9 @@ def _changes(app: cyclopts.App, connect: Callable[[], Api], clock: Clock) -> Non
         if json:
             emit(made)
             return
-        done(f"Key {made['name']} ({made['id']}) is changed.", url=f"{api.base_url}/gateway", then="rondel key list")
+        done(
+            f"Key {made['name']} ({made['id']}) is changed.", url=f"{api.base_url}/gateway/keys", then="rondel key list"
+        )
 
     @app.command
     def rotate(name: str, *, overlap_hours: float = 24.0, json: bool = False) -> None:
@@ -165,7 +169,7 @@ def _changes(app: cyclopts.App, connect: Callable[[], Api], clock: Clock) -> Non
         sentence = (
             f"Key {made['name']} ({made['id']}) has a new secret, shown this once:\n\n    {made['secret']}\n\n{until}."
         )
-        done(sentence, url=f"{api.base_url}/gateway", then="rondel key list")
+        done(sentence, url=f"{api.base_url}/gateway/keys", then="rondel key list")
 
 
 def _end(days: float | None, clock: Clock) -> str | None:
@@ -195,7 +199,7 @@ def teams(connect: Callable[[], Api]) -> cyclopts.App:
             emit(made)
             return
         then = f"rondel key create KEY --team {shell(name)}"
-        done(f"Made team {made['name']} ({made['id']}).", url=f"{api.base_url}/gateway", then=then)
+        done(f"Made team {made['name']} ({made['id']}).", url=f"{api.base_url}/gateway/keys", then=then)
 
     @app.command(name="list")
     def list_(*, json: bool = False) -> None:
@@ -226,7 +230,9 @@ def teams(connect: Callable[[], Api]) -> cyclopts.App:
         if json:
             emit(gone)
             return
-        done(f"Team {gone['name']} ({gone['id']}) is gone.", url=f"{api.base_url}/gateway", then="rondel team list")
+        done(
+            f"Team {gone['name']} ({gone['id']}) is gone.", url=f"{api.base_url}/gateway/keys", then="rondel team list"
+        )
 
     return app
 

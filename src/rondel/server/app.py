@@ -86,13 +86,24 @@ async def _malformed(_request: Request, error: Exception) -> Response:
     )
 
 
+def nothing_at(method: str, path: str) -> str:
+    """What is said of an address that nobody serves; most often a client's base URL has a `/v1` too few or too many."""
+    sentence = f"There is nothing at {method} {path}."
+    if path in _OPENAI:
+        return f"{sentence} The base URL of OpenAI's clients ends in /v1."
+    if path.startswith(("/v1/v1/", "/v1beta/v1beta/", "/v1/v1beta/")):
+        return f"{sentence} This client adds {path.split('/')[2]!r} itself: leave the path out of its base URL."
+    return sentence
+
+
+_OPENAI = frozenset({"/chat/completions", "/completions", "/embeddings", "/responses", "/models"})
 _CODES = {kind.status: kind.code for kind in (NotFound, TooLarge)}
 
 
 async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    sentence = f"There is nothing at {request.method} {request.url.path}." if error.status_code == 404 else error.detail
+    sentence = nothing_at(request.method, request.url.path) if error.status_code == 404 else error.detail
     code = _CODES.get(error.status_code, Invalid.code)
     return JSONResponse({"error": {"message": sentence, "type": code, "code": code}}, error.status_code)
 

@@ -284,7 +284,8 @@ def _columns() -> dict[str, str]:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    said = row["error"] or f"{_short(row['input_text'])} → {_short(row['output_text'])}"
+    asked, answered = _short(row["input_text"]), _short(row["output_text"])
+    said = row["error"] or (f"{asked} → {answered}" if asked or answered else row["name"])
     return {
         **row,
         "at": row["at"][:19].replace("T", " "),

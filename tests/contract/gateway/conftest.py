@@ -133,6 +133,12 @@ def keeper(rows: Database, gateways: Gateways) -> SnapshotKeeper:
 
 
 @pytest.fixture
+def figures() -> list[Figures]:
+    """What workers left of themselves; a test fills it."""
+    return []
+
+
+@pytest.fixture
 def socket(
     tmp_path: Path,
     gateways: Gateways,
@@ -141,12 +147,13 @@ def socket(
     keeper: SnapshotKeeper,
     rows: Database,
     identity: Identity,
+    figures: list[Figures],
 ) -> Generator[Path]:
     """The server on its Unix socket."""
     access = Access(identity, rows)
     routers = [
         internal(keeper, SECRET),
-        routes(gateways, configurations, keeper, rows, access),
+        routes(gateways, configurations, keeper, rows, access, lambda: figures),
         secrets_routes(secrets, rows, access),
         purges_routes(gateways.purges, list[Figures], rows, access),
     ]

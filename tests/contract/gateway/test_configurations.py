@@ -10,6 +10,8 @@ from rondel.audit.service import Audit
 from rondel.errors import Conflict, Invalid
 from rondel.gateway.configurations import Configurations
 from rondel.gateway.configuring import Applied, compare, etag, read, written
+from rondel.gateway.exposition import Figures
+from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.models import Allowance, KeyPolicy, PlainTarget, RouteSettings
 from rondel.gateway.service import Gateways
 from rondel.identity.models import Actor, Key, Role
@@ -241,3 +243,50 @@ def test_the_api(hand: Hand, socket: Path, identity: Identity) -> None:
     with api_client(socket, viewer) as client:
         assert client.get("/api/v1/gateway/config").status_code == 200
         assert client.post("/api/v1/gateway/config", params={"dry_run": True}, content=FILE).status_code == 403
+
+
+def test_a_route_that_led_nowhere_before_does_not_hold_up_a_file_that_does_not_name_it(
+    hand: Hand, gateways: Gateways, configurations: Configurations
+) -> None:
+    with hand.rows.transaction() as tx:
+        broken = RouteSettings(target=PlainTarget(connection="gone", model="m"))
+        gateways.save_route(tx, hand.scope, hand.actor, "broken", broken)
+        configurations.apply(tx, hand.scope, hand.actor, file="f.yaml", text=FILE)
+        assert {route.name for route in gateways.routes(tx, hand.scope)} == {"broken", "other", "support"}
+        with pytest.raises(Invalid, match="There is no connection 'gone'"):
+            text = "routes: {broken: {target: gone/m, attempts: 2}}"
+            configurations.apply(tx, hand.scope, hand.actor, file="f.yaml", text=text)
+
+
+def test_the_api_tells_which_connections_workers_cannot_use(
+    hand: Hand, socket: Path, identity: Identity, gateways: Gateways, keeper: SnapshotKeeper, figures: list[Figures]
+) -> None:
+    with hand.rows.transaction() as tx:
+        secret = identity.issue_key(tx, hand.scope, hand.actor, name="viewer", role=Role.VIEWER).secret
+        made = gateways.connect(tx, hand.scope, hand.actor, "main", provider="openai", secret="env:A_KEY")
+    keeper.refresh()
+    why = "Connection 'main': the environment variable 'A_KEY' of its secret is not set."
+    figures += [
+        Figures("gateway-0", 1, (), unusable=((made.id, why), ("con_other", "Somebody else's."))),
+        Figures("gateway-1", 1, (), unusable=((made.id, why),)),
+    ]
+    with api_client(socket, secret) as client:
+        problems = client.get("/api/v1/gateway").json()["problems"]
+    told = "The environment variable 'A_KEY' of its secret is not set."
+    assert problems == [{"release_id": "", "subject": "Connection 'main'", "problem": told}]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "told"),
+    [
+        ("POST", "/chat/completions", "The base URL of OpenAI's clients ends in /v1."),
+        ("POST", "/v1/v1/messages", "This client adds 'v1' itself: leave the path out of its base URL."),
+        ("POST", "/v1/v1beta/models/m:generateContent", "This client adds 'v1beta' itself"),
+        ("GET", "/v1/nothing", "There is nothing at GET /v1/nothing."),
+    ],
+)
+def test_a_base_url_with_a_v1_too_few_or_too_many_is_told(socket: Path, method: str, path: str, told: str) -> None:
+    with api_client(socket, "nobody") as client:
+        message = client.request(method, path).json()["error"]["message"]
+    assert message.startswith(f"There is nothing at {method} {path}.")
+    assert told in message

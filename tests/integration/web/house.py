@@ -229,10 +229,10 @@ def open_house(
         store=EvaluationStore(), audit=audit, ids=ids, clock=clock, rows=rows, datasets=datasets, prompts=prompts
     )
     measurements = Measurements(releases=releases, evaluations=measured, datasets=datasets, policies=policies)
-    return House(services, _app(services, measurements), scope, ada, bob, secret, blobs, figures)
+    return House(services, _app(services, measurements, figures), scope, ada, bob, secret, blobs, figures)
 
 
-def _app(services: ConsoleServices, measurements: Measurements) -> FastAPI:
+def _app(services: ConsoleServices, measurements: Measurements, figures: list[Figures]) -> FastAPI:
     """The pages with the public API that their buttons post to."""
     access, rows = Access(services.identity, services.rows), services.rows
     configurations = Configurations(gateways=services.gateways, identity=services.identity, audit=services.audit)
@@ -244,7 +244,7 @@ def _app(services: ConsoleServices, measurements: Measurements) -> FastAPI:
         prompts_api.routes(services.prompts, rows, access),
         identity_api.routes(services.identity, rows, access),
         budgets_api.routes(services.budgets, rows, access),
-        gateway_api.routes(services.gateways, configurations, services.keeper, rows, access),
+        gateway_api.routes(services.gateways, configurations, services.keeper, rows, access, lambda: figures),
     ]
     return build([pages(services), *api], version="0")
 

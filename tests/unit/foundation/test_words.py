@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from rondel import errors
 from rondel.clock import FixedClock, from_ns, to_ns
-from rondel.errors import RondelError, did_you_mean
+from rondel.errors import Invalid, RondelError, did_you_mean
 from rondel.events import Event, Listeners
 from rondel.ids import SMALL, Ids, chance, ulid
-from rondel.money import NANO, nano, usd
+from rondel.money import NANO, exact, nano, nano_of, usd
 
 
 class Told(Event, frozen=True, kw_only=True):
@@ -84,6 +84,23 @@ def test_trace_ids_are_as_w3c_wants_them() -> None:
 )
 def test_money_is_shown_with_the_digits_that_matter(amount: int | None, shown: str) -> None:
     assert usd(amount) == shown
+
+
+def test_an_amount_that_is_written_is_read_or_refused_in_words() -> None:
+    assert (nano_of("2.50"), nano_of("$25"), nano_of("0")) == (2_500_000_000, 25_000_000_000, 0)
+    for wrong in ("abc", "", "NaN", "inf", "1,000"):
+        with pytest.raises(Invalid, match="is no amount of dollars"):
+            nano_of(wrong)
+    with pytest.raises(Invalid, match="is below nothing"):
+        nano_of("-1")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [(0, "$0"), (25_000_000, "$0.025"), (2_500_000_000, "$2.50"), (1_234_000_000_001, "$1,234.000000001")],
+)
+def test_a_price_is_shown_to_its_last_digit(amount: int, shown: str) -> None:
+    assert exact(amount) == shown
 
 
 @given(st.integers(0, 10**6))

@@ -147,3 +147,11 @@ def test_export_and_schema(server: Server, capsys: pytest.CaptureFixture[str]) -
     assert (
         "openai" in json.loads(capsys.readouterr().out)["$defs"]["ConnectionSettings"]["properties"]["provider"]["enum"]
     )
+
+
+def test_litellms_own_file_is_told_with_the_way_to_turn_it_into_ours(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("litellm_settings: {}\nmodel_list: []\n")
+    with pytest.raises(Invalid, match="is LiteLLM's configuration") as told:
+        group(Server)(["check", str(config)], result_action="return_value")
+    assert "rondel gateway import litellm" in str(told.value.hint)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rondel.errors import Conflict, Invalid, NotFound
-from rondel.gateway.configuring import ConnectionSettings, read, written
+from rondel.gateway.configuring import ConnectionSettings, check, read, written
 from rondel.gateway.litellm.commands import comments, imports
 from rondel.gateway.litellm.converting import convert
 from rondel.gateway.litellm.models import Imported
@@ -110,7 +110,7 @@ def test_a_model_becomes_a_connection_and_a_route() -> None:
             "vllm",
             "m",
             "http://h:8000/v1",
-            "env:HOSTED_VLLM_API_KEY",
+            "",
             {},
         ),
         (
@@ -334,19 +334,23 @@ def test_what_nobody_here_can_answer_is_told() -> None:
         model_list:
           - {model_name: a, litellm_params: {model: sagemaker/x, custom_llm_provider: sagemaker}}
           - {model_name: b, litellm_params: {model: mystery}}
+          - {model_name: "*", litellm_params: {model: "*"}}
           - {model_name: c, litellm_params: {model: openai_like/x}}
           - {model_name: d, litellm_params: {model: openai/x, api_base: "no url"}}
           - {model_name: f, litellm_params: {model: vertex_ai/claude-x@1, vertex_project: p}}
           - {model_name: e, litellm_params: {model: openai/dall-e-3}, model_info: {mode: image_generation}}
+          - {model_name: e, litellm_params: {model: openai/gpt-live}, model_info: {mode: realtime}}
     """)
     assert set(routes(found)) == {"e"}
     for sentence in (
         "LiteLLM's 'sagemaker'",
         "'vertex_ai (claude)'",
         "'mystery' cannot be told",
+        "There is no route for every name.",
         "It names no api_base.",
         "'no url' is not a URL",
-        "'image_generation' is not routed here",
+        "'image_generation' is passed through as bytes",
+        "'realtime' is not routed here",
     ):
         assert sentence in told(found)
     one = {"model_list": [{"model_name": "m", "litellm_params": {"model": "gpt-4"}}]}
@@ -432,10 +436,59 @@ def test_the_command_writes_a_file_that_passes_its_check(tmp_path: Path, capsys:
     assert "- general_settings.odd: It has no counterpart that this import knows." in shown
     assert "# - general_settings.odd:" in out.read_text()
     assert read(str(out), out.read_text()).config.section("routes")
+    assert "The environment of 'rondel up' has to hold OPENAI_API_KEY." in shown
     with pytest.raises(Conflict, match="is there already"):
         imports()(["litellm", str(config), "--out", str(out)], result_action="return_value")
     imports()(["litellm", str(config), "--json"], result_action="return_value")
     assert '"where": "keys"' in capsys.readouterr().out
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "rondel-gateway.yaml"
+    config.write_text("routes: {r: {target: c/m}}")
+    with pytest.raises(Invalid, match="is no configuration of LiteLLM's proxy"):
+        imports()(["litellm", str(config)], result_action="return_value")
+
+
+def test_a_server_that_asks_for_no_key_gets_none() -> None:
+    text = """
+        model_list:
+          - {model_name: a, litellm_params: {model: hosted_vllm/a, api_base: "http://a/v1"}}
+          - {model_name: b, litellm_params: {model: hosted_vllm/b, api_base: "http://b/v1", api_key: EMPTY}}
+          - {model_name: c, litellm_params: {model: openai/c, api_base: "http://c/v1", api_key: none}}
+    """
+    found = imported(text)
+    assert [one.secret for one in connections(found).values()] == ["", "", ""]
+    assert "It has no api_key, and HOSTED_VLLM_API_KEY is not set here" in told(found)
+    assert "'EMPTY' is no key" in told(found)
+    document = yaml.safe_load(text)
+    known = convert(document, {"HOSTED_VLLM_API_KEY": "set"}, PROVIDERS)
+    assert [one.secret for one in connections(known).values()] == ["env:HOSTED_VLLM_API_KEY", "", ""]
+
+
+def test_what_is_to_be_said_of_several_deployments_is_said_once() -> None:
+    found = imported("""
+        model_list:
+          - {model_name: a, litellm_params: {model: openai/a, rpm: 1}}
+          - {model_name: b, litellm_params: {model: openai/b, rpm: 2}}
+    """)
+    said = [sentence for sentence in found.sentences if "Limits belong to keys" in sentence]
+    assert len(said) == 1
+    assert said[0].startswith("model_list[0] (a).rpm, model_list[1] (b).rpm: ")
+
+
+def test_an_address_with_an_operation_becomes_the_base_url_before_it() -> None:
+    azure = "https://a.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    found = imported(f"""
+        model_list:
+          - {{model_name: a, litellm_params: {{model: openai/x, api_base: "http://h:8000/v1/chat/completions"}}}}
+          - {{model_name: b, litellm_params: {{model: azure/gpt-4o, api_base: "{azure}"}}}}
+    """)
+    plain, dated = connections(found).values()
+    assert plain.base_url == "http://h:8000/v1"
+    assert (dated.base_url, dated.options) == ("https://a.openai.azure.com/openai", {"api_version": "2024-10-21"})
+    assert "The base URL ends before it: 'http://h:8000/v1'." in told(found)
+    check(read("o.yaml", written(found.config)))
 
 
 def cached(text: str) -> Imported:

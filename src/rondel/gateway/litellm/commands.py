@@ -8,9 +8,9 @@ from textwrap import wrap
 
 import cyclopts
 
-from rondel.errors import Conflict, RondelError
+from rondel.errors import Conflict, Invalid, RondelError
 from rondel.gateway.configuring import check, read, written
-from rondel.gateway.litellm.converting import convert
+from rondel.gateway.litellm.converting import SECTIONS, convert
 from rondel.gateway.litellm.models import Imported
 from rondel.gateway.litellm.reading import gather
 from rondel.gateway.ports import PROVIDERS
@@ -40,7 +40,11 @@ def imports() -> cyclopts.App:
         """
         if out is not None and out.exists() and not force:
             raise Conflict(f"{str(out)!r} is there already.", hint="Name another file, or overwrite it with --force.")
-        found = convert(gather(config, lambda file: read_document(file, holds="sections")), os.environ, _providers())
+        document = gather(config, lambda file: read_document(file, holds="sections"))
+        if not SECTIONS & document.keys():
+            hint = f"It has none of {', '.join(sorted(SECTIONS))}."
+            raise Invalid(f"{str(config)!r} is no configuration of LiteLLM's proxy.", hint=hint)
+        found = convert(document, os.environ, _providers())
         text = written(found.config, comments(config.name, found))
         check(read(str(out or config), text))
         if json:
@@ -52,8 +56,10 @@ def imports() -> cyclopts.App:
         out.write_text(text, encoding="utf-8")
         counts = f"{len(found.config.section('connections'))} connections, {len(found.config.section('routes'))} routes"
         say(f"{out}: {counts}. To look at, since it is not taken over as it was:")
-        for note in found.notes:
-            say(f"- {note.sentence}")
+        for sentence in found.sentences:
+            say(f"- {sentence}")
+        if variables := _variables(found):
+            say(f"The environment of 'rondel up' has to hold {', '.join(variables)}.")
         say(f"  next  rondel gateway check {out}")
 
     return app
@@ -62,9 +68,15 @@ def imports() -> cyclopts.App:
 def comments(name: str, found: Imported) -> str:
     """The notes as lines that begin with `#`."""
     lines = [f"# Made from LiteLLM's {name}. Not taken over as it was:", "#"]
-    for note in found.notes:
-        lines += wrap(note.sentence, WIDTH, initial_indent="# - ", subsequent_indent="#   ", break_on_hyphens=False)
+    for sentence in found.sentences:
+        lines += wrap(sentence, WIDTH, initial_indent="# - ", subsequent_indent="#   ", break_on_hyphens=False)
     return "\n".join(lines) + "\n"
+
+
+def _variables(found: Imported) -> list[str]:
+    """The environment variables that hold the connections' keys."""
+    connections = (found.config.connections or {}).values()
+    return sorted({one.secret.removeprefix("env:") for one in connections if one.secret.startswith("env:")})
 
 
 def _providers() -> Mapping[str, frozenset[str]]:

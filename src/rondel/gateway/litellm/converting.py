@@ -18,7 +18,7 @@ MOST_ATTEMPTS = 10
 DEFAULT_RETRIES = 2
 """LiteLLM's, when nothing says another."""
 DEFAULT_TIMEOUT_S = 600.0
-_SECTIONS = frozenset(
+SECTIONS = frozenset(
     {"model_list", "router_settings", "litellm_settings", "general_settings", "environment_variables", "include",
      "credential_list", "guardrails"}
 )  # fmt: skip
@@ -282,6 +282,6 @@ def _tell(document: Json, router: Json, own: Json, held: Mapping[str, str], note
                 word = KNOWN.get(name, UNKNOWN)
                 notes.add(f"{section}.{name}", word.why, word.instead)
     for name in mapping(document):
-        if name not in _SECTIONS:
+        if name not in SECTIONS:
             word = KNOWN.get(name, UNKNOWN)
             notes.add(name, word.why, word.instead)

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
+from urllib.parse import parse_qsl
 
 from rondel.errors import Invalid
-from rondel.gateway.checking import check_header, check_secret
+from rondel.gateway.checking import OPERATIONS, check_header, check_secret
 from rondel.gateway.configuring import ConnectionSettings
 from rondel.gateway.litellm.models import Notes
 from rondel.gateway.litellm.providers import HOSTS, Host, Named, named
@@ -41,6 +42,15 @@ _CREDENTIALS = frozenset(
     }
 )  # fmt: skip
 _BY_MACHINE = frozenset({"bedrock", "vertex"})
+_CREDENTIALS_OF = {
+    "bedrock": "Put them into the environment as {} (ACCESS_KEY:SECRET[:SESSION_TOKEN]), or write "
+    "'secret: aws-credentials:default' for those of the machine.",
+    "vertex": "Write 'secret: gcp-token:default' for those of the machine, or 'gcp-token:store:NAME' for a service "
+    "account whose JSON key 'rondel secret set' keeps; {} would hold an access token, which ends within the hour.",
+    "azure_openai": "Write 'secret: azure-token:default' for those of the machine, or 'azure-token:store:NAME'; {} "
+    "would hold an access token, which ends within the hour.",
+}
+"""What is to be done about credentials, by provider."""
 _READ = frozenset(
     {"model", "api_key", "api_base", "base_url", "custom_llm_provider", "extra_body", "extra_headers", "headers",
      "organization", "timeout", "stream_timeout", "weight", "order", "litellm_credential_name"}
@@ -49,6 +59,9 @@ _LIMITS = frozenset({"rpm", "tpm", "max_parallel_requests", "tpd", "rpd", "max_b
 _PRICES = re.compile(r".*_cost(_|$).*|pricing.*|base_model")
 _SILENT_INFO = frozenset({"id", "description", "max_tokens", "max_input_tokens", "max_output_tokens"})
 _SERVED = frozenset({"chat", "completion", "embedding", "responses"})
+_PASSED = frozenset({"image_generation", "image_edit", "audio_transcription", "audio_speech", "moderation", "rerank"})
+_NO_KEYS = frozenset({"none", "null", "empty", "no-key", "not-needed", "dummy", "fake-key", "fake-api-key"})
+"""What people write where a server asks for no key and LiteLLM's client wants one."""
 
 
 class Deployment(NamedTuple):
@@ -123,6 +136,9 @@ class Reader:
         elif name.provider:
             instead = "If it speaks OpenAI's dialect, write 'custom_llm_provider: openai_like' with its 'api_base'."
             self._notes.add(where, f"There is no provider here for LiteLLM's {name.provider!r}.", instead)
+        elif model == "*":
+            instead = "Callers write CONNECTION/MODEL, such as openai/gpt-5-mini."
+            self._notes.add(where, "There is no route for every name.", instead)
         else:
             instead = "Write it as provider/model, such as openai/gpt-5-mini."
             self._notes.add(where, f"The provider of {model!r} cannot be told from its name.", instead)
@@ -138,7 +154,11 @@ class Reader:
 
     # Connections
 
-    def _connection(self, host: Host, base: str, params: Json, where: str) -> ConnectionSettings | None:
+    def _connection(self, host: Host, given: str, params: Json, where: str) -> ConnectionSettings | None:
+        base, version = _without_operation(given)
+        if base != given:
+            params = {"api_version": version, **params} if version else params
+            self._notes.add(f"{where}.api_base", "It names an operation.", f"The base URL ends before it: {base!r}.")
         provider, base = host.provider, (base or host.base_url).rstrip("/")
         if provider == "openai" and base and "api.openai.com" not in base:
             provider = "openai_compatible"
@@ -204,13 +224,21 @@ class Reader:
             taken = ["credentials of the machine"]  # LiteLLM looks for them by itself
         if taken:
             wanted = f"RONDEL_SECRET_{host.provider.upper()}"
-            form = " as ACCESS_KEY:SECRET[:SESSION_TOKEN]" if host.provider == "bedrock" else ""
-            instead = f"Give the credentials as the connection's secret, in {wanted}{form} (see the provider)."
+            instead = (
+                _CREDENTIALS_OF.get(host.provider, "").format(wanted) or f"Put it into the environment as {wanted}."
+            )
             self._notes.add(
                 f"{where}.{', '.join(taken)}", "Credentials are one secret of the connection here.", instead
             )
             return f"env:{wanted}"
-        if not given or given.lower() in {"none", "null"}:
+        if given.lower() in _NO_KEYS:
+            self._notes.add(f"{where}.api_key", f"{given!r} is no key: none is sent.", "")
+            return ""
+        if not given and host.is_open and host.variable not in self._variables:
+            instead = "Set the connection's secret if the server asks for a key."
+            self._notes.add(where, f"It has no api_key, and {host.variable} is not set here: none is sent.", instead)
+            return ""
+        if not given:
             return f"env:{host.variable}" if host.variable else ""
         if not given.startswith(_VARIABLE):
             wanted = self._inlined.get(given) or self._new_variable(host.provider)
@@ -276,14 +304,18 @@ class Reader:
             name for name in (*params, *beside) if name not in _READ | _FIXED | _CREDENTIALS and name not in _OPTIONS
         }
         if limits := sorted(rest & _LIMITS):
-            instead = "Limit the keys; in LiteLLM rpm and tpm also weigh deployments, see 'routing_strategy'."
-            self._notes.add(f"{where}.{', '.join(limits)}", "Limits belong to keys here.", instead)
+            why = "Limits belong to keys here; rpm and tpm only weigh the deployments of one model."
+            instead = "Limit a key in 'keys' of this file or by 'rondel gateway limit'."
+            self._notes.add(f"{where}.{', '.join(limits)}", why, instead)
         prices = sorted(name for name in {*rest, *info} if _PRICES.fullmatch(name))
         if prices:
             instead = "Set an own price where the built-in one is wrong or missing."
             self._notes.add(f"{where}.{', '.join(prices)}", "Prices come from Rondel's price book.", instead)
         mode = str(info.get("mode", "chat"))
-        if mode not in _SERVED:
+        if mode in _PASSED:
+            why = f"{mode!r} is passed through as bytes to the first target of the route."
+            self._notes.add(f"{where}.model_info.mode", why, "A route with guardrails refuses it.")
+        elif mode not in _SERVED:
             self._notes.add(f"{where}.model_info.mode", f"{mode!r} is not routed here.", "Call the provider for it.")
         for name in sorted(rest - _LIMITS - set(prices)):
             word = KNOWN.get(name, UNKNOWN)
@@ -305,6 +337,16 @@ def items(value: object) -> Sequence[object]:
     if isinstance(value, list):
         return cast("list[object]", value)
     return [] if value is None else [value]
+
+
+def _without_operation(url: str) -> tuple[str, str]:
+    """A base URL without the operation that some write behind it, and the `api-version` that Azure's have there."""
+    address, _, query = url.partition("?")
+    for operation in OPERATIONS:
+        if address.rstrip("/").endswith(operation):
+            rest = address.rstrip("/").removesuffix(operation)
+            return re.sub(r"/deployments/[^/]+$", "", rest), dict(parse_qsl(query)).get("api-version", "")
+    return url, ""
 
 
 def _number(value: object, default: float) -> float:

@@ -25,6 +25,14 @@ class Imported(NamedTuple):
     config: GatewayConfig
     notes: tuple[Note, ...]
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The notes for people: what is to be said of several places is said once."""
+        places: dict[tuple[str, str], list[str]] = {}
+        for note in self.notes:
+            places.setdefault((note.why, note.instead), []).append(note.where)
+        return tuple(Note(", ".join(where), *said).sentence for said, where in places.items())
+
 
 class Notes:
     """Gathers notes; the same one is kept once."""

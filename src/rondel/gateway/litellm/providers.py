@@ -10,13 +10,14 @@ from typing import NamedTuple
 class Host(NamedTuple):
     """Our provider for one of theirs; `variable` holds its key unless the file says another, `base_url` where it is
     unless our provider knows that itself. `path` is put behind a base URL that is a bare host, `dated_path` where an
-    `api_version` is given."""
+    `api_version` is given. Without a key LiteLLM asks a host that `is_open` all the same."""
 
     provider: str
     variable: str = ""
     base_url: str = ""
     path: str = ""
     dated_path: str = ""
+    is_open: bool = False
 
 
 _COMPATIBLE = "openai_compatible"
@@ -33,7 +34,7 @@ HOSTS = {
     "fireworks_ai": Host("fireworks", "FIREWORKS_API_KEY"),
     "gemini": Host("gemini", "GEMINI_API_KEY", path="/v1beta"),
     "groq": Host("groq", "GROQ_API_KEY"),
-    "hosted_vllm": Host("vllm", "HOSTED_VLLM_API_KEY"),
+    "hosted_vllm": Host("vllm", "HOSTED_VLLM_API_KEY", is_open=True),
     "mistral": Host("mistral", "MISTRAL_API_KEY"),
     "ollama": Host("ollama", path="/v1"),
     "ollama_chat": Host("ollama", path="/v1"),
@@ -54,12 +55,12 @@ HOSTS = {
     "hyperbolic": Host(_COMPATIBLE, "HYPERBOLIC_API_KEY", "https://api.hyperbolic.xyz/v1"),
     "litellm_proxy": Host(_COMPATIBLE, "LITELLM_PROXY_API_KEY"),
     "llamafile": Host(_COMPATIBLE),
-    "lm_studio": Host(_COMPATIBLE, "LM_STUDIO_API_KEY"),
+    "lm_studio": Host(_COMPATIBLE, "LM_STUDIO_API_KEY", is_open=True),
     "moonshot": Host(_COMPATIBLE, "MOONSHOT_API_KEY", "https://api.moonshot.ai/v1"),
     "nebius": Host(_COMPATIBLE, "NEBIUS_API_KEY", "https://api.studio.nebius.ai/v1"),
     "novita": Host(_COMPATIBLE, "NOVITA_API_KEY", "https://api.novita.ai/v3/openai"),
     "nvidia_nim": Host(_COMPATIBLE, "NVIDIA_NIM_API_KEY", "https://integrate.api.nvidia.com/v1"),
-    "openai_like": Host(_COMPATIBLE, "OPENAI_LIKE_API_KEY"),
+    "openai_like": Host(_COMPATIBLE, "OPENAI_LIKE_API_KEY", is_open=True),
     "perplexity": Host(_COMPATIBLE, "PERPLEXITYAI_API_KEY", "https://api.perplexity.ai"),
     "sambanova": Host(_COMPATIBLE, "SAMBANOVA_API_KEY", "https://api.sambanova.ai/v1"),
 }

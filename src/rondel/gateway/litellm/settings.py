@@ -15,13 +15,15 @@ class Word(NamedTuple):
 
 _RECORDED = Word(
     "Every request is traced here already, with tokens, cost and (by the route's 'capture') payloads.",
-    "Look at the Traces page or 'rondel trace list'; other systems read the API.",
+    "Look at the Traces page or 'rondel trace list'; Prometheus reads /metrics, other systems the API.",
 )
 _LIMITS = Word(
     "Limits and budgets belong to keys here.", "Set them in 'keys' of this file or by 'rondel gateway limit'."
 )
 _DATABASE = Word("Rondel keeps its own rows.", "Set 'rows' in rondel.yaml for PostgreSQL; keys are made anew.")
-_REDIS = Word("Workers of one machine share limits without it.", "")
+_REDIS = Word(
+    "Workers of one machine share limits without it.", "For several machines set 'limits_dsn' in rondel.yaml."
+)
 _BREAKER = Word(
     "When a target rests is not configured here: five failures in a row let it rest 1 s, then up to 30 s.", ""
 )
@@ -30,6 +32,7 @@ _RETRY = Word("One number of tries counts for every kind of failure.", "Set 'att
 _ORDER = Word("The policies of routes have nothing to be set.", "Choose a 'policy' and the weights of targets.")
 _ADMIN = Word("Who may do what is set by roles here.", "See 'rondel key create --role' and 'rondel key people'.")
 _ALERTS = Word("Alerts come from monitors here.", "See 'rondel monitor' and the alert plugin 'webhook'.")
+_SECRETS = Word("Secrets are references of connections here.", "See the guide 'Secrets' for Vault, AWS, GCP and Azure.")
 _NEVER = Word("Nothing of the kind is needed here.", "")
 
 KNOWN: dict[str, Word] = {
@@ -109,15 +112,23 @@ KNOWN: dict[str, Word] = {
     "ui_access_mode": _ADMIN,
     "allowed_routes": _ADMIN,
     "proxy_admin_email": _ADMIN,
-    "key_management_system": Word("Secrets are references of connections here.", "See the gateway guide, 'secret'."),
-    "key_management_settings": Word("Secrets are references of connections here.", "See the gateway guide, 'secret'."),
-    "pass_through_endpoints": Word("Only model calls are passed on.", ""),
+    "key_management_system": _SECRETS,
+    "key_management_settings": _SECRETS,
+    "pass_through_endpoints": Word(
+        "Every path of a connection's server is passed on already.",
+        "Make a connection of the target; callers write /pass/CONNECTION/PATH.",
+    ),
     "background_health_checks": Word("A target's health is known from its traffic.", "See 'rondel gateway status'."),
     "health_check_interval": Word("A target's health is known from its traffic.", "See 'rondel gateway status'."),
     "max_request_size_mb": Word("Set 'body_limit' in rondel.yaml.", ""),
-    "mcp_servers": Word("MCP servers are not part of this file.", ""),
+    "mcp_servers": Word(
+        "This import does not take MCP servers over.",
+        "Write them into 'mcp' of this file, or 'rondel gateway mcp add'.",
+    ),
     "finetune_settings": Word("Rondel trains itself.", "See 'rondel train'."),
-    "files_settings": Word("Files of providers are not passed on by this file.", ""),
+    "files_settings": Word(
+        "Files are passed to a connection with its own key.", "Callers name it in the header x-rondel-connection."
+    ),
     "telemetry": _NEVER,
     "set_verbose_logger": _NEVER,
 }

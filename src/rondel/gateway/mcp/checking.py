@@ -12,7 +12,7 @@ def check_server(name: str, settings: McpSettings) -> None:
     Raises:
         Invalid: the name, the URL, the secret's reference, a header or a tool is wrong.
     """
-    check_name("MCP server", name)
+    check_name("server", name)
     if "${" in settings.url:
         raise Invalid(f"{settings.url!r} is taken as it is: variables are taken in 'secret' only.")
     parse_address(settings.url)

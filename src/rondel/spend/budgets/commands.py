@@ -7,7 +7,7 @@ import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import NotFound, did_you_mean
-from rondel.money import nano, usd
+from rondel.money import nano_of, usd
 from rondel.spend.budgets.models import Window
 from rondel.terminal import done, emit, listing, table
 
@@ -49,7 +49,11 @@ def _set(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             For machines.
         """
         api = connect()
-        body: dict[str, Any] = {"owner": owner, "amount_nano": nano(amount), "window": (window or Window.MONTH).value}
+        body: dict[str, Any] = {
+            "owner": owner,
+            "amount_nano": nano_of(amount),
+            "window": (window or Window.MONTH).value,
+        }
         known = [one for one in api.get("/api/v1/budgets") if _is(one, owner, body["window"])]
         body |= {field: value for one in known for field, value in one.items() if field in {"is_hard", "alerts"}}
         body |= {} if soft is None else {"is_hard": not soft}
@@ -59,7 +63,7 @@ def _set(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             return
         kind = "hard" if made["is_hard"] else "soft"
         sentence = f"The {kind} budget of {made['owner']} is {_each(made)}; {usd(made['spent_nano'])} of it is spent."
-        done(sentence, url=f"{api.base_url}/gateway", then=f"rondel budget show {made['id']}")
+        done(sentence, url=f"{api.base_url}/gateway/keys", then=f"rondel budget show {made['id']}")
 
     @app.command
     def remove(budget: str, *, json: bool = False) -> None:
@@ -78,7 +82,7 @@ def _set(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(found)
             return
-        done(f"The budget of {found['owner']} is gone.", url=f"{api.base_url}/gateway", then="rondel budget list")
+        done(f"The budget of {found['owner']} is gone.", url=f"{api.base_url}/gateway/keys", then="rondel budget list")
 
 
 def _list(app: cyclopts.App, connect: Callable[[], Api]) -> None:

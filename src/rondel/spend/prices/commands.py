@@ -6,8 +6,7 @@ from typing import Any
 import cyclopts
 
 from rondel.client.http import Api
-from rondel.errors import Invalid
-from rondel.money import nano, usd
+from rondel.money import exact, nano_of
 from rondel.terminal import done, emit, listing, say, table
 
 _KINDS = {
@@ -71,16 +70,16 @@ def _reading(app: cyclopts.App, connect: Callable[[], Api]) -> None:
         if json:
             emit(found)
             return
-        rows = [{"kind": kind, "usd": usd(value)} for kind, value in _rates(found["price"])]
+        rows = [{"kind": kind, "usd": exact(value)} for kind, value in _rates(found["price"])]
         for tier in found["price"]["tiers"]:
             rows += [
-                {"kind": f"{kind}, above {tier['above']} input tokens", "usd": usd(value)}
+                {"kind": f"{kind}, above {tier['above']} input tokens", "usd": exact(value)}
                 for kind, value in _rates(tier)
             ]
         for name, service in found["price"]["services"].items():
-            rows += [{"kind": f"{kind}, {name}", "usd": usd(value)} for kind, value in _rates(service)]
+            rows += [{"kind": f"{kind}, {name}", "usd": exact(value)} for kind, value in _rates(service)]
         table(rows, {"Kind": "kind", "USD": "usd"}, empty="")
-        say(f"Source: {found['version']}.")
+        say(f"For a million tokens; a search and a request for one. Source: {found['version']}.")
 
 
 def _setting(app: cyclopts.App, connect: Callable[[], Api]) -> None:
@@ -155,16 +154,16 @@ def _setting(app: cyclopts.App, connect: Callable[[], Api]) -> None:
             "image_in_nano": image_in,
             "image_out_nano": image_out,
         }
-        price = {name: _nano(amount) for name, amount in given.items() if amount is not None}
+        price = {name: nano_of(amount) for name, amount in given.items() if amount is not None}
         api = connect()
         body = {"provider": provider, "model": model, "price": price, "starts_at": _moment(starts)}
         made = api.post("/api/v1/prices", body)
         if json:
             emit(made)
             return
-        costs = f"{usd(price['input_nano'])} in and {usd(price['output_nano'])} out"
+        costs = f"{exact(price['input_nano'])} in and {exact(price['output_nano'])} out"
         sentence = f"{provider}/{model} costs {costs} for a million tokens ({made['id']})."
-        then = f"rondel price reprice --since {made['starts_at'][:10]} --model {model}"
+        then = f"rondel price reprice --since {made['starts_at'][:10]}" + (f" --model {model}" if model != "*" else "")
         done(sentence, url=f"{api.base_url}/gateway", then=then)
 
 
@@ -213,19 +212,12 @@ def _changing(app: cyclopts.App, connect: Callable[[], Api]) -> None:
 
 def _shown(own: Mapping[str, Any]) -> dict[str, Any]:
     price = own["price"]
-    dollars = {"in": usd(price["input_nano"]), "out": usd(price["output_nano"])}
+    dollars = {"in": exact(price["input_nano"]), "out": exact(price["output_nano"])}
     return {**own, **dollars, "from": own["starts_at"][:16].replace("T", " ")}
 
 
 def _rates(price: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(kind, price[name]) for kind, name in _KINDS.items() if price.get(name) is not None]
-
-
-def _nano(amount: str) -> int:
-    try:
-        return nano(amount)
-    except (ArithmeticError, ValueError) as error:
-        raise Invalid(f"{amount!r} is no amount of dollars: write it as 2.50.") from error
 
 
 def _moment(day: str | None) -> str | None:

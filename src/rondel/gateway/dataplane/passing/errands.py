@@ -307,7 +307,9 @@ class ProviderReading:
         if not speaking:
             raise Forbidden("The key may pass this to no connection: it needs one that speaks OpenAI's dialect.")
         names = ", ".join(sorted(one.name for one in speaking))
-        raise Invalid(f"It is not clear which connection this is for: send the header x-rondel-connection, {names}.")
+        raise Invalid(
+            f"It is not clear which connection this is for: send the header x-rondel-connection with one of {names}."
+        )
 
     def _by_connection(self, endpoint: Endpoint) -> Errand:
         form, key, request = self._form, self.entry.key, self.request
