@@ -44,13 +44,16 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 
 
 class Problem(NamedTuple):
-    """An error as OpenAI tells one. `retry_after_s` is for servers that tell it in the body and in no header."""
+    """An error as OpenAI tells one. `retry_after_s` is for servers that tell it in the body and in no header;
+    `is_callers` for those that tell by a status of 500 what is wrong with the request.
+    """
 
     message: str
     type: str = ""
     code: str | None = None
     param: str | None = None
     retry_after_s: float | None = None
+    is_callers: bool = False
 
 
 class Decoder(Protocol):

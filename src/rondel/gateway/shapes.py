@@ -116,3 +116,34 @@ class Texts(msgspec.Struct):
 
 
 read_texts = msgspec.json.Decoder(Texts).decode
+
+
+class TextDelta(msgspec.Struct, forbid_unknown_fields=True):
+    content: str
+    role: str | msgspec.UnsetType = msgspec.UNSET
+    refusal: msgspec.UnsetType | None = msgspec.UNSET
+    reasoning_content: msgspec.UnsetType | None = msgspec.UNSET
+
+
+class TextPieceChoice(msgspec.Struct, forbid_unknown_fields=True):
+    delta: TextDelta
+    index: int = 0
+    finish_reason: msgspec.UnsetType | None = msgspec.UNSET
+    logprobs: msgspec.UnsetType | None = msgspec.UNSET
+
+
+class TextPiece(msgspec.Struct, forbid_unknown_fields=True):
+    """A chunk of a streamed chat that brings more text and nothing else, as nearly all are."""
+
+    choices: tuple[TextPieceChoice]
+    id: str = ""
+    object: str = ""
+    created: float = 0
+    model: str = ""
+    system_fingerprint: str | msgspec.UnsetType | None = msgspec.UNSET
+    service_tier: str | msgspec.UnsetType | None = msgspec.UNSET
+    usage: None = None
+    obfuscation: str = ""
+
+
+read_text_piece = msgspec.json.Decoder(TextPiece).decode

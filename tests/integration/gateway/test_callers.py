@@ -194,7 +194,9 @@ class TestAnthropicsClient:
         assert 100 <= counted.input_tokens <= 150
 
     def test_models(self, shared: Gateway) -> None:
-        assert [model.id for model in claude(shared).models.list()] == ["support"]
+        listed = list(claude(shared).models.list())
+        assert [(model.id, model.type, model.display_name) for model in listed] == [("support", "model", "support")]
+        assert claude(shared).models.retrieve("support").id == "support"
 
 
 class TestGooglesClient:
@@ -243,6 +245,21 @@ class TestGooglesClient:
         client = gemini(shared)
         told = client.models.generate_content(model="models/up/g-json", contents="x", config=config)
         assert told.parsed == City(name="Oslo", people=7)
+
+    def test_models(self, shared: Gateway) -> None:
+        client = gemini(shared)
+        assert [(model.name, model.display_name) for model in client.models.list()] == [("models/support", "support")]
+        assert client.models.get(model="support").name == "models/support"
+        with pytest.raises(google_errors.ClientError) as missing:
+            client.models.get(model="nobody")
+        assert (missing.value.code, missing.value.status) == (404, "NOT_FOUND")
+
+    def test_what_is_not_served_says_so(self, shared: Gateway) -> None:
+        client = gemini(shared)
+        with pytest.raises(google_errors.APIError, match="'batchEmbedContents' is not"):
+            client.models.embed_content(model="support", contents="x")
+        with pytest.raises(google_errors.APIError, match="'countTokens' is not"):
+            client.models.count_tokens(model="support", contents="x")
 
     def test_errors(self, shared: Gateway, shared_upstream: Upstream) -> None:
         shared_upstream.on("g-busy", fail(429))
@@ -519,3 +536,8 @@ def test_what_a_provider_does_not_serve_is_refused(gateway: Gateway, upstream: U
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].startswith(f"Connection 'up' serves no {path}")
     assert upstream.seen == []
+
+
+def test_models_are_only_read(shared: Gateway) -> None:
+    told = httpx.post(f"{shared.url}/models", headers={"authorization": f"Bearer {KEY}"}, json={})
+    assert (told.status_code, told.headers["allow"]) == (405, "GET")

@@ -162,7 +162,7 @@ def test_a_budget_is_not_given_back_by_a_restart(gateway: Gateway) -> None:
     statuses = [answer.status_code for answer in answers]
     assert statuses[0] == 200
     assert statuses[-1] == 429
-    assert answers[-1].json()["error"]["message"].startswith("The budget of $0.000020 in all of the key is used up.")
+    assert answers[-1].json()["error"]["message"].startswith("The budget of $0.000020 in all of the key is used up, or")
     for stop in (gateway.stop, gateway.kill):
         stop()
         gateway.start()

@@ -96,6 +96,31 @@ def test_a_target_that_keeps_failing_rests(gateway: Gateway, upstream: Upstream)
     assert text_of(ask(gateway)) == "well again"
 
 
+def test_what_a_server_never_does_rests_nobody(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("up-1", fail(501, times=8))
+    gateway.start()
+    assert [ask(gateway).status_code for _ in range(8)] == [501] * 8
+    assert text_of(ask(gateway)) == "echo: hello there"
+
+
+async def _takes_no_pictures(_seen: Seen, line: Line) -> None:
+    """What llama.cpp's server answers: https://github.com/ggml-org/llama.cpp/blob/master/tools/server."""
+    message = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+    await line.json({"error": {"code": 500, "message": message, "type": "server_error"}}, status=500)
+
+
+def test_a_picture_for_a_model_that_takes_none_rests_nobody(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("up-1", _takes_no_pictures)
+    gateway.write(connections=(connection(upstream.port, provider="llamacpp"),))
+    gateway.start()
+    told = [ask(gateway) for _ in range(8)]
+    assert {answer.status_code for answer in told} == {400}
+    assert "image input is not supported" in told[-1].json()["error"]["message"]
+    assert len(upstream.seen) == 8
+    upstream.on("up-1", say("hello"))
+    assert ask(gateway).status_code == 200
+
+
 def test_retries_stay_a_small_share_of_the_load(gateway: Gateway, upstream: Upstream) -> None:
     models = [f"bad-{number}" for number in range(20)]
     for model in models:

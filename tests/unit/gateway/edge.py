@@ -116,7 +116,7 @@ class Inside:
     def is_local(self, asked: object) -> bool:
         return _path(asked) in {b"/livez", b"/readyz", b"/metrics", b"/v1/models"}
 
-    def local_answer(self, asked: object, *_: object) -> Answer | None:
+    def local_answer(self, asked: object) -> Answer | None:
         return Answer(200, b'{"status":"ok"}') if self.is_local(asked) else None
 
     def forward(self, caller: Caller, _request: object) -> Pending:

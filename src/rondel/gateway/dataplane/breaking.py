@@ -5,6 +5,8 @@ from rondel.gateway.rules import FAILURES_TO_OPEN, LONGEST_REST_S, OUR_FAULT_STA
 
 RETRY_SHARE = 0.2
 RETRIES_SPARE = 10.0
+_NOT_IMPLEMENTED = 501
+"""What was asked for is nothing that this server ever does: it is well."""
 
 
 class Breaker:
@@ -82,7 +84,7 @@ def blame(breaker: Breaker, status: int, retry_after_s: float | None, now: float
         breaker.leave()
         if retry_after_s:
             breaker.rest(min(retry_after_s, LONGEST_REST_S), now)
-    elif status == 0 or status >= 500 or status in OUR_FAULT_STATUS:
+    elif status == 0 or (status >= 500 and status != _NOT_IMPLEMENTED) or status in OUR_FAULT_STATUS:
         breaker.fail(now)
     else:
         breaker.succeed()

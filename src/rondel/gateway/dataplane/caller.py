@@ -280,7 +280,7 @@ class Caller:
         if request.operation is not None:
             self._handler = self._reception.ask(self, request, request.operation, request.first)
             return
-        local = self._reception.local_answer(request.path, request.headers)
+        local = self._reception.local_answer(request)
         if local is None:
             local = error_answer(NotFound(f"There is nothing at {request.path.decode('latin-1')!r}."))
         self.answer(local)

@@ -320,8 +320,11 @@ class Exchange:
         self._line = None
         intake, status = self._intake, self._status
         if intake is None:
-            if status == 429 and self._retry_after is None and (problem := problem_of(self._failure())) is not None:
-                self._retry_after = problem.retry_after_s
+            problem = problem_of(self._failure()) if status == 429 or status >= 500 else None
+            if problem is not None:
+                self._retry_after = self._retry_after or problem.retry_after_s
+                if problem.is_callers:
+                    self._status = status = 400
             self._fail(f"answered with status {status}", status)
             return
         self._take_whole(intake.end())

@@ -8,16 +8,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from rondel.gateway.costing import find_usage
 from rondel.gateway.dialects.events import DONE
 from rondel.gateway.models import Operation
+from rondel.gateway.shapes import TextPiece, read_text_piece
 
 _OBJECTS = {"chat.completion.chunk": "chat.completion", "text_completion.chunk": "text_completion"}
 _FIRST_COUNTS = frozenset({"id", "created", "object", "model", "role", "type", "name"})
 _STREAM_ONLY = frozenset({"obfuscation"})
 
+_HOPES = 8
+"""So many chunks one after the other that bring something else than text end the search for those that do not."""
+_NOTHING: dict[str, Any] = {}
+_HEAD = ("id", "object", "created", "model")
+_PRINT = "system_fingerprint"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -54,15 +61,54 @@ class Folding:
         self._answer: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._usage: Mapping[str, Any] | None = None
+        self._texts: list[str] = []
+        """What is to be joined to the text of `_message`."""
+        self._message: dict[str, Any] = {}
+
+    def add_text(self, piece: TextPiece) -> bool:
+        """The next chunk, where it says nothing new but more text; False when it has to be looked at in full."""
+        brought = piece.choices[0]
+        choice = self._choices.get(brought.index, _NOTHING)
+        message: object = choice.get("message")
+        if not _is_object(message) or not self._is_known(piece, choice, message):
+            return False
+        if message is not self._message:
+            self._join_texts()
+            self._message = message
+        self._texts.append(brought.delta.content)
+        return True
+
+    def _is_known(self, piece: TextPiece, choice: dict[str, Any], message: dict[str, Any]) -> bool:
+        """Whether every name in the chunk is there already and would keep its value, and a text that can go on."""
+        answer, brought, held = self._answer, piece.choices[0], message.get("content")
+        delta = brought.delta
+        return (
+            bool(held and isinstance(held, str))
+            and all(map(answer.get, _HEAD))
+            and (piece.system_fingerprint is UNSET or piece.system_fingerprint == answer.get(_PRINT, UNSET))
+            and (piece.service_tier is UNSET or piece.service_tier == answer.get("service_tier", UNSET))
+            and (brought.finish_reason is UNSET or "finish_reason" in choice)
+            and (brought.logprobs is UNSET or "logprobs" in choice)
+            and (delta.role is UNSET or bool(message.get("role")))
+            and (delta.refusal is UNSET or "refusal" in message)
+            and (delta.reasoning_content is UNSET or "reasoning_content" in message)
+        )
+
+    def _join_texts(self) -> None:
+        if self._texts:
+            self._message["content"] += "".join(self._texts)
+            self._texts = []
 
     def add(self, chunk: dict[str, Any], *, may_tell_usage: bool = True) -> None:
         """The next chunk."""
+        self._join_texts()
         _add(self._answer, self._choices, chunk)
         if may_tell_usage:
             self._usage = find_usage(chunk) or self._usage
 
     def end(self, *, is_done: bool = False, error: bytes = b"", damaged: int = 0) -> Folded:
         """What came of it."""
+        self._join_texts()
         usage = _encode(self._usage) if self._usage else b""
         told = replace(EMPTY, is_done=is_done, error=error, damaged=damaged, usage=usage)
         return _folded(self._answer, self._choices, self._operation, told)
@@ -73,12 +119,20 @@ def fold(pieces: Iterable[bytes], operation: Operation) -> Folded:
     folding = Folding(operation)
     is_done, damaged = False, 0
     error = b""
+    hopes = _HOPES
     for piece in pieces:
         if not piece:
             continue
         if piece == DONE:
             is_done = True
             continue
+        if hopes:
+            try:
+                if folding.add_text(read_text_piece(piece)):
+                    hopes = _HOPES
+                    continue
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                hopes -= 1
         try:
             chunk = _decode(piece)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

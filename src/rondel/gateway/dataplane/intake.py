@@ -12,7 +12,7 @@ from rondel.gateway.dataplane.folding import EMPTY, Folded, fold
 from rondel.gateway.dataplane.guarding import StreamGuard, check_answer
 from rondel.gateway.dataplane.plan import Guard
 from rondel.gateway.dataplane.wire import EVENT_STREAM, JSON, error_data
-from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, data_of, event_of, whole_events
+from rondel.gateway.dialects.events import DONE, DONE_EVENT, Events, all_data, data_of, event_of
 from rondel.gateway.models import Operation
 from rondel.gateway.ports import Decoder, Writer
 from rondel.gateway.shapes import read_answer
@@ -125,7 +125,7 @@ class Relay:
         return not self._hides_usage or b'"usage"' not in data
 
     def _fold(self) -> Folded:
-        return fold(map(data_of, whole_events(b"".join(self._seen))), self._operation)
+        return fold(all_data(b"".join(self._seen)), self._operation)
 
     def _pass(self, events: list[bytes]) -> bytes:
         if events and not self._seen and b'"error"' in events[0]:
@@ -241,7 +241,7 @@ class Gather:
         if self._decoder is not None and self._is_stream:
             return fold(parts, self._operation)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return fold(map(data_of, whole_events(body)), self._operation) if self._is_stream else read_body(body)
+        return fold(all_data(body), self._operation) if self._is_stream else read_body(body)
 
 
 def read_body(body: bytes) -> Folded:

@@ -153,7 +153,10 @@ def refusal(told: str, asked: Asked, account: str, shares: Shares, *, is_budget:
     """The sentence for whom a limit holds back."""
     match asked.verdict:
         case Verdict.SPENT:
-            return LimitReached(f"{told} is used up.", hint="Ask for a higher budget, or wait for the next window.")
+            return LimitReached(
+                f"{told} is used up, or holds less than this request may cost.",
+                hint="Ask for a smaller answer or a higher budget, or wait for the next window.",
+            )
         case Verdict.ASKED:
             return Starved(f"{told} is being looked up.", lambda back: shares.call(account, back))
         case Verdict.DOWN:

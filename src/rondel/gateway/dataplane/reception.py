@@ -4,11 +4,12 @@ import msgspec
 
 from rondel.errors import NotFound, RondelError, Unavailable
 from rondel.gateway.costing import estimate
-from rondel.gateway.dataplane.asking import Asked, Entry, enter, named_headers, read, secret_of
+from rondel.gateway.dataplane.asking import Asked, Entry, enter, read
 from rondel.gateway.dataplane.beginning import exchange_of
 from rondel.gateway.dataplane.exchange import Exchange, Nobody, answer_headers
 from rondel.gateway.dataplane.forward import Forward, is_internal
 from rondel.gateway.dataplane.limits import NO_TICKET, Limited, Starved
+from rondel.gateway.dataplane.listing import NO_SNAPSHOT, is_listing, listed
 from rondel.gateway.dataplane.passing.entering import pass_on
 from rondel.gateway.dataplane.passing.naming import is_passed
 from rondel.gateway.dataplane.ports import Handler, Relayed, Reply, Uploading
@@ -27,7 +28,6 @@ SHADOW_LIMIT = 64
 """Shadows under way in one worker; beyond that a request gets none."""
 
 _LOCAL = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics"})
-_NO_SNAPSHOT = "The gateway has no snapshot yet: the server has to be up once. Try again in 2 s."
 _encode = msgspec.json.Encoder().encode
 
 
@@ -44,7 +44,7 @@ class Reception:
         """Admit a request and begin it, or refuse it; `first` are the bytes with which it began."""
         try:
             if (ways := self.worker.ways) is None:
-                raise Unavailable(_NO_SNAPSHOT)
+                raise Unavailable(NO_SNAPSHOT)
             entry = enter(ways.plan, request, operation, self.worker.now_ns())
         except RondelError as error:
             self.worker.metrics.requests += 1
@@ -100,7 +100,7 @@ class Reception:
         """
         worker = self.worker
         if (ways := worker.ways) is None:
-            raise Unavailable(_NO_SNAPSHOT)
+            raise Unavailable(NO_SNAPSHOT)
         way = read(asked, ways)
         taken = way.take(asked.unit.value, asked.request_id)
         head, price = asked.head, taken.lane.price
@@ -153,10 +153,11 @@ class Reception:
 
     def is_local(self, path: bytes) -> bool:
         """Whether the worker answers it by itself."""
-        return path in _LOCAL or path == b"/v1/models" or path.startswith(b"/v1/models/") or is_internal(path)
+        return path in _LOCAL or is_listing(path) or is_internal(path)
 
-    def local_answer(self, path: bytes, headers: list[tuple[bytes, bytes]]) -> Answer | None:
+    def local_answer(self, request: Request) -> Answer | None:
         """The answer to a request that needs no model; None when it does."""
+        path = request.path
         if path == b"/livez":
             return Answer(200, b'{"status":"ok"}')
         if path == b"/readyz":
@@ -166,24 +167,6 @@ class Reception:
             return Answer(200, _encode(self.worker.health()))
         if path == b"/metrics":
             return Answer(200, self.worker.board.told(self.worker.figures()), CONTENT_TYPE)
-        if path.startswith(b"/v1/models"):
-            try:
-                return self._models(path, headers)
-            except RondelError as error:
-                return error_answer(error)
+        if is_listing(request.path):
+            return listed(self.worker.plan, self.worker.now_ns(), request.method, request.target, request.headers)
         return None
-
-    def _models(self, path: bytes, headers: list[tuple[bytes, bytes]]) -> Answer:
-        plan = self.worker.plan
-        if plan is None:
-            raise Unavailable(_NO_SNAPSHOT)
-        key = plan.key(secret_of(named_headers(headers), b""), self.worker.now_ns())
-        names = plan.route_names(key)
-        models = {name: {"id": name, "object": "model", "created": 0, "owned_by": "rondel"} for name in names}
-        wanted = path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1")
-        if not wanted:
-            return Answer(200, _encode({"object": "list", "data": list(models.values())}))
-        plan.find(key, wanted)
-        return Answer(
-            200, _encode(models.get(wanted) or {"id": wanted, "object": "model", "created": 0, "owned_by": "rondel"})
-        )

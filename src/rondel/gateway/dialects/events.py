@@ -44,6 +44,16 @@ class Events:
         return rest
 
 
+def all_data(stream: bytes) -> list[bytes]:
+    """The data of all events of a whole stream; what follows the last blank line is one too."""
+    if b"\r" in stream:
+        return [data_of(event) for event in whole_events(stream)]
+    parts = stream.split(b"\n\n")
+    if not parts[-1].strip():
+        parts.pop()
+    return [part[6:] if part.startswith(b"data: ") and b"\n" not in part else data_of(part + b"\n\n") for part in parts]
+
+
 def whole_events(stream: bytes) -> list[bytes]:
     """All events of a whole stream; what follows the last blank line is one too."""
     events = Events()

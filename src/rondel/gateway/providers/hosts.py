@@ -47,6 +47,7 @@ class LlamaCpp(OpenAICompatible):
     base_url: str = "http://127.0.0.1:8080/v1"
     capabilities: frozenset[Capability] = _STREAMS
     extras: frozenset[str] = frozenset({THOUGHTS})
+    callers_faults: tuple[str, ...] = ("input is not supported",)  # pictures and sounds, to a model that takes none
 
 
 @dataclass(frozen=True, kw_only=True)

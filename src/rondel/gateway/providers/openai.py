@@ -39,6 +39,7 @@ class OpenAICompatible:
 
     `key_header` and `key_prefix` say how the key travels. `refuses` are fields that the server answers with an error
     and that change nothing of what is asked for: they are left out; `refuses_inside` are such fields of its messages.
+    `callers_faults` are words in errors with status 500 that say what is wrong with the request, not with the server.
     Requests that come from another dialect are told only the `extras` that it takes, and their limit by the name
     `limit_field`.
     Source: https://platform.openai.com/docs/api-reference
@@ -53,6 +54,7 @@ class OpenAICompatible:
     limit_field: str = "max_tokens"
     refuses: frozenset[str] = frozenset()
     refuses_inside: frozenset[str] = frozenset()
+    callers_faults: tuple[str, ...] = ()
 
     def path(self, call: Call) -> str:
         """`/chat/completions` and its like."""
@@ -97,7 +99,9 @@ class OpenAICompatible:
             return None
         if isinstance(error, str):
             return Problem(error)
-        return Problem(error.message, error.type or "", None if error.code is None else str(error.code), error.param)
+        is_callers = any(words in error.message for words in self.callers_faults)
+        code = None if error.code is None else str(error.code)
+        return Problem(error.message, error.type or "", code, error.param, is_callers=is_callers)
 
 
 @dataclass(frozen=True, kw_only=True)
