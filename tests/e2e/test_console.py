@@ -36,6 +36,7 @@ PAGES = (
     "/models",
     "/models/smollm2",
     "/gateway",
+    "/gateway/routes/plain",
     "/gateway/keys",
     "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@2&prompt=&input=hello",
     "/monitors",

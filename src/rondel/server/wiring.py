@@ -36,6 +36,7 @@ from rondel.gateway.secrets.service import Secrets
 from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
+from rondel.gateway.watching import Watching
 from rondel.governance import api as governance_api
 from rondel.governance.service import Policies
 from rondel.governance.store import GovernanceStore
@@ -341,6 +342,15 @@ def tickers(ground: Foundation, services: Services, keeper: SnapshotKeeper, list
 def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> list[APIRouter]:
     """Every route of the server; each asks `Access` who is there, or shows a token of this installation."""
     rows, access = ground.rows, Access(ground.identity, ground.rows)
+    watching = Watching(
+        gateways=services.gateways,
+        keeper=keeper,
+        deployments=services.deployments,
+        releases=services.releases,
+        traces=services.traces,
+        clock=ground.clock,
+        figures=lambda: left(ground.folder.run, ground.clock.now_ns()),
+    )
     return [
         identity_api.routes(ground.identity, rows, access),
         audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
@@ -362,17 +372,18 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         monitoring_api.routes(services.monitors, rows, access),
         review_api.routes(services.reviews, rows, access),
         gateway_api.routes(services.gateways, services.configurations, keeper, rows, access),
+        gateway_api.health(watching, rows, access),
         mcp_api.routes(services.gateways.mcp, rows, access),
         prices_api.routes(services.prices, rows, access),
         gateway_api.secrets(services.secrets, rows, access),
         gateway_api.internal(keeper, ground.secret),
         columns_api.routes(ground.columns, ground.internal_token),
         status.routes(ground, services, keeper, access),
-        pages(_console(ground, services, keeper)),
+        pages(_console(ground, services, keeper, watching)),
     ]
 
 
-def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> ConsoleServices:
+def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper, watching: Watching) -> ConsoleServices:
     return ConsoleServices(
         rows=ground.rows,
         clock=ground.clock,
@@ -384,6 +395,7 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         policies=services.policies,
         gateways=services.gateways,
         keeper=keeper,
+        watching=watching,
         datasets=services.datasets,
         prompts=services.prompts,
         runs=services.runs,
@@ -392,6 +404,5 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         monitors=services.monitors,
         deployments=services.deployments,
         budgets=services.budgets,
-        figures=lambda: left(ground.folder.run, ground.clock.now_ns()),
         asking=Asking(ground.public_url),
     )

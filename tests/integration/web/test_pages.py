@@ -149,6 +149,7 @@ def test_every_link_leads_to_a_page_whatever_people_wrote(full: House) -> None:
         "/experiments/",
         "/models/",
         "/monitors/",
+        "/gateway/routes/",
     ):
         assert any(path.startswith(start) for path in found), f"no link leads to {start}"
     whole = [path for path in found if path not in DIALOGS]
@@ -224,6 +225,7 @@ def test_what_is_not_there_is_said_in_words(empty: House) -> None:
         "/experiments/nope",
         "/models/nope",
         "/monitors/nope",
+        "/gateway/routes/nope",
     ):
         answer = client.get(path)
         assert answer.status_code == 404, path

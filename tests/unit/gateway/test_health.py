@@ -19,7 +19,8 @@ from rondel.gateway.models import (
     Snapshot,
     Target,
 )
-from rondel.gateway.pages import GatewayPage, Told, gateway_page
+from rondel.gateway.pages import GatewayPage, gateway_page
+from rondel.gateway.watching import Told
 from rondel.identity.models import Key, Owner, OwnerKind, Role
 from rondel.spend.budgets.models import Budget, Spent, Standing, Window
 from rondel.storage.models import Scope
@@ -91,7 +92,7 @@ def test_a_route_shows_whom_it_asks_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("figures", "calls", "state", "word"),
     [
-        ((), Calls(), "off", "not asked in the last hour"),
+        ((), Calls(), "off", "idle for an hour"),
         ((), FINE, "ok", "answers"),
         ((), FINE._replace(error_share=0.019), "ok", "answers"),
         ((), FINE._replace(error_share=0.25), "warn", "25 % of its calls fail"),

@@ -31,6 +31,8 @@ export async function openDialog(href) {
     if (!dialog) return say(answer.ok ? "Nothing to show." : `${answer.status}: ${holder.textContent?.trim().slice(0, 200)}`);
     globalThis.htmx?.process(holder);
     dialog.addEventListener("close", () => { holder.textContent = ""; });
+    const form = /** @type {HTMLFormElement | null} */ (dialog.querySelector("form[data-api]"));
+    if (form) (await import("./form.js")).begin(form);
     dialog.showModal();
     const field = /** @type {HTMLElement | null} */ (dialog.querySelector("[autofocus], input, select, textarea"));
     field?.focus();
