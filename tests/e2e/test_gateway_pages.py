@@ -9,6 +9,18 @@ from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
 from playwright.sync_api import Locator, Page, expect
 
+from rondel.gateway.models import (
+    CacheMode,
+    CacheScope,
+    CacheSettings,
+    Capture,
+    OnFailure,
+    PlainTarget,
+    RouteGuard,
+    RouteSettings,
+    Timeouts,
+)
+from rondel.gateway.routing import Affinity, Cascade, Hedge, Judge, Policy, RouteRule, Weekday, When
 from rondel.identity.models import Role, system
 from rondel.storage.ports import Columns
 from rondel.testing.rows import file_rows
@@ -85,7 +97,7 @@ def test_dialogs_are_accessible(bench: Bench, theme: str) -> None:
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/gateway", "/gateway/keys", PLAY])
+@pytest.mark.parametrize("path", ["/gateway", "/gateway/routes/plain", "/gateway/keys", PLAY])
 @pytest.mark.parametrize("width", [390, 1100])
 def test_nothing_scrolls_sideways_but_tables_inside_their_frames(page: Page, path: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
@@ -348,3 +360,253 @@ def test_a_column_is_added_and_its_free_text_becomes_a_prompt(bench: Bench, page
     expect(third.locator("[data-state]")).to_have_text("done")
     sent = [one["messages"][0]["content"] for one in bench.gateway.state.asked]
     assert "You are kind." in sent
+
+
+def test_a_saved_answer_is_an_example_that_knows_its_trace_and_what_was_there_stays(bench: Bench, page: Page) -> None:
+    go(page, PLAY)
+    page.keyboard.press("Control+Enter")
+    column = page.locator("[data-column]").first
+    expect(column.locator("[data-state]")).to_have_text("done")
+    column.get_by_role("button", name="Save as dataset item").click()
+    made = page.locator("dialog[open]")
+    assert [one["id"] for one in Axe().run(page, options=RULES).response["violations"]] == []
+    expect(made.get_by_label("Question")).to_have_value("hello")
+    made.get_by_label("Dataset").fill("no name")
+    made.get_by_role("button", name="Save example").click()
+    expect(made.locator(".said")).to_contain_text("'no name' cannot name a dataset")
+    made.get_by_label("Dataset").fill("support-golden")
+    made.get_by_label("Right answer").fill("Good day.")
+    made.get_by_role("button", name="Save example").click()
+    link = column.locator("[data-kept]")
+    expect(link).to_have_text("Kept in support-golden@3")
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        version = house.services.datasets.get(tx, house.scope, "support-golden")
+        examples = [one for _, one in house.services.datasets.examples(tx, house.scope, version)]
+    assert (version.number, len(examples)) == (3, 61)
+    last = examples[-1]
+    assert (last.input, last.expected, last.trace_id) == ("hello", "Good day.", "c" * 32)
+    assert last.metadata["prompt"] == "support/answer@1"
+    assert last.metadata["output"] == "main/gpt-5-mini answers: hello – in good time."
+
+    column.get_by_role("button", name="Save as dataset item").click()
+    made.get_by_label("Dataset").fill("support-golden")
+    made.get_by_label("Right answer").fill("Good day.")
+    made.get_by_role("button", name="Save example").click()
+    expect(made).to_have_count(0)
+    expect(link).to_have_text("Kept in support-golden@3")
+    link.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("support-golden")
+
+
+def test_variables_are_kept_with_the_question(bench: Bench, page: Page) -> None:
+    go(page, "/playground?model=plain&prompt=&text=You+are+{{ mood }}.&input=hello&variables=mood%3Dkind")
+    page.keyboard.press("Control+Enter")
+    column = page.locator("[data-column]").first
+    expect(column.locator("[data-state]")).to_have_text("done")
+    column.get_by_role("button", name="Save as dataset item").click()
+    made = page.locator("dialog[open]")
+    made.get_by_label("Dataset").fill("moods")
+    made.get_by_role("button", name="Save example").click()
+    expect(column.locator("[data-kept]")).to_have_text("Kept in moods@1")
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        version = house.services.datasets.get(tx, house.scope, "moods")
+        [(_, example)] = house.services.datasets.examples(tx, house.scope, version)
+    assert example.input == {"mood": "kind", "messages": [{"role": "user", "content": "hello"}]}
+
+
+@pytest.mark.parametrize(("form", "begins"), [("curl", "curl "), ("Python", "import os")])
+def test_a_columns_question_is_copied_as_others_would_ask_it(bench: Bench, form: str, begins: str) -> None:
+    context = bench.desk.open()
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=bench.desk.url)
+    page = context.new_page()
+    go(page, PLAY)
+    column = page.locator("[data-column]").nth(1)
+    column.locator("summary").click()
+    column.get_by_role("button", name=form, exact=True).click()
+    expect(page.locator("#toast")).to_have_text("Copied.")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith(begins)
+    for part in ("Be brief.", "hello", "plain"):
+        assert part in text
+    assert "sk-rondel" not in text
+    context.close()
+
+
+def settings_of(bench: Bench, name: str) -> RouteSettings:
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        return house.services.gateways.route(tx, house.scope, name).settings
+
+
+def opened(form: Locator, title: str) -> None:
+    form.locator("summary", has_text=re.compile(rf"^{title}")).click()
+
+
+def test_every_part_of_a_policy_is_set_by_the_form(bench: Bench, page: Page) -> None:
+    """The whole way: fields, the public API, what is kept, and the words on the route's page."""
+    go(page, "/gateway")
+    form = dialog(page, "Route")
+    box(form, "Name").fill("whole")
+    form.get_by_role("button", name="Target", exact=True).click()
+    for number, (connection, model) in enumerate((("main", "small"), ("claude", "big"))):
+        box(form, "Connection").nth(number).fill(connection)
+        box(form, "Model").nth(number).fill(model)
+    assert box(form, "Weight").first.is_hidden()
+    box(form, "Targets are asked").select_option("weights")
+    box(form, "Weight").first.fill("3")
+    opened(form, "Fallbacks")
+    box(form, "Affinity").select_option("session")
+    box(form, "Hedging").select_option("on")
+    box(form, "Second target").fill("0.8")
+    opened(form, "Rules")
+    form.get_by_role("button", name="Rule", exact=True).click()
+    box(form, "Use").fill("main/best")
+    box(form, "Headers").fill("x-tier=gold*")
+    box(form, "Hours").fill("08:00-18:00")
+    box(form, "Time zone").fill("Europe/Berlin")
+    form.get_by_label("Fri").check()
+    box(form, "Prompt of more").fill("100")
+    opened(form, "Cache")
+    box(form, "Answers are").select_option("semantic")
+    box(form, "For, s").fill("90")
+    box(form, "Within").select_option("project")
+    box(form, "Similarity").fill("0.99")
+    opened(form, "Guardrails")
+    form.get_by_role("button", name="Guardrail", exact=True).click()
+    box(form, "Check").select_option("pii")
+    form.get_by_label("on the question").check()
+    box(form, "Options").fill('{"kinds": ["EMAIL"]}')
+    box(form, "Where it finds").select_option("error")
+    opened(form, "Times")
+    box(form, "First byte").fill("7.5")
+    box(form, "Payloads kept").select_option("sample")
+    box(form, "Share sampled").fill("0.25")
+    form.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Change route whole")).to_be_visible()
+    when = When(
+        headers={"x-tier": "gold*"},
+        hours="08:00-18:00",
+        zone="Europe/Berlin",
+        weekdays=(Weekday.FRI,),
+        tokens_over=100,
+    )
+    guard = RouteGuard(check="pii", options={"kinds": ["EMAIL"]}, on_input=True, on_failure=OnFailure.ERROR)
+    wanted = RouteSettings(
+        target=PlainTarget(connection="main", model="small", weight=3),
+        spares=(PlainTarget(connection="claude", model="big"),),
+        policy=Policy.WEIGHTS,
+        affinity=Affinity.SESSION,
+        hedge=Hedge(after_s=0.8),
+        rules=(RouteRule(when=when, use="main/best"),),
+        cache=CacheSettings(mode=CacheMode.SEMANTIC, ttl_s=90, scope=CacheScope.PROJECT, floor=0.99),
+        guardrails=(guard,),
+        timeouts=Timeouts(first_byte_s=7.5),
+        capture=Capture.SAMPLE,
+        capture_share=0.25,
+    )
+    assert settings_of(bench, "whole") == wanted
+
+    go(page, "/gateway/routes/whole")
+    expect(page.locator("dl.told")).to_contain_text("One drawn by weight: main/small 75 %, claude/big 25 %.")
+    form = dialog(page, "Change")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    assert settings_of(bench, "whole") == wanted, "a form that is saved as it was opened changes nothing"
+
+    form = dialog(page, "Change")
+    opened(form, "Cache")
+    box(form, "Answers are").select_option("")
+    opened(form, "Fallbacks")
+    box(form, "Hedging").select_option("")
+    box(form, "Affinity").select_option("none")
+    opened(form, "Rules")
+    form.get_by_role("button", name="Remove this rule").click()
+    form.get_by_role("button", name="Move this target up").nth(0).click()
+    box(form, "Targets are asked").select_option("order")
+    opened(form, "Cascade")
+    box(form, "A cheap target").select_option("on")
+    box(form, "ends by").fill("length")
+    box(form, "this route").fill("plain")
+    box(form, "What a good answer").fill("It names the order.")
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator("dl.told")).to_contain_text("route plain, asked as a judge")
+    changed = settings_of(bench, "whole")
+    judge = Judge(route="plain", rubric="It names the order.")
+    assert (changed.cache, changed.hedge, changed.rules) == (None, None, ())
+    assert changed.cascade == Cascade(finish_reasons=("length",), judge=judge)
+    assert changed.target == PlainTarget(connection="claude", model="big")
+    assert changed.spares == (PlainTarget(connection="main", model="small", weight=3),), (
+        "a weight that is not shown stays"
+    )
+    assert changed.guardrails == (guard,)
+
+
+@pytest.mark.parametrize(
+    ("part", "label", "value", "said"),
+    [
+        ("Rules", "Hours", "8-18", "Hours are written as 08:00-18:00, not '8-18'."),
+        ("Rules", "Time zone", "Europe/Berln", "There is no time zone 'Europe/Berln' here"),
+        ("Rules", "Headers", "gold", "Write it as name=value, one a line."),
+        ("Rules", "Use", "nobody", "Route 'plain' names 'nobody', which is not there."),
+        ("Guardrails", "Options", '{"kinds": ["MAIL"]}', "Did you mean 'EMAIL'?"),
+        ("Times", "Between bytes", "-1", "This takes a number of more than 0"),
+        ("Times", "Connect,", "", "Please fill"),
+        ("Fallbacks", "Fallbacks", "v99", "v99"),
+    ],
+)
+def test_what_is_wrong_with_a_route_stands_beside_its_field_wherever_that_is_folded(
+    page: Page, part: str, label: str, value: str, said: str
+) -> None:
+    go(page, "/gateway")
+    form = dialog(page, "Change route plain")
+    opened(form, part)
+    if part in {"Rules", "Guardrails"}:
+        form.get_by_role("button", name=part[:-1], exact=True).click()
+    if part == "Rules":
+        box(form, "Use").fill("main/gpt-5-mini")
+        box(form, "Prompt of more").fill("5")
+    if part == "Guardrails":
+        box(form, "Check").select_option("pii")
+    field = box(form, label)
+    field.fill(value)
+    opened(form, part)
+    form.get_by_role("button", name="Save").click()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field.locator("xpath=following-sibling::*[contains(@class, 'said')]")).to_contain_text(said)
+    expect(field).to_be_focused()
+
+
+def test_a_keys_guardrails_and_what_it_may_pass_through_are_set_by_its_form(bench: Bench, page: Page) -> None:
+    go(page, "/gateway/keys")
+    form = dialog(page, "Limits of batch")
+    opened(form, "Pass-through")
+    box(form, "Connections").fill("main")
+    box(form, "MCP").fill("search/*")
+    opened(form, "Guardrails")
+    form.get_by_role("button", name="Guardrail", exact=True).click()
+    box(form, "Check").select_option("json_schema")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        policy = house.services.gateways.policy(tx, house.scope, "batch")
+    assert (policy.connections, policy.mcp) == (("main",), ("search/*",))
+    assert policy.guardrails == (RouteGuard(check="json_schema"),)
+
+
+def test_the_forms_are_accessible_with_every_part_unfolded(bench: Bench) -> None:
+    for theme in SIDES:
+        context = bench.desk.open(theme)
+        page = context.new_page()
+        go(page, "/gateway")
+        form = dialog(page, "Change route plain")
+        for part in ("Fallbacks", "Rules", "Cascade", "Cache", "Guardrails", "Times"):
+            opened(form, part)
+        form.get_by_role("button", name="Rule", exact=True).click()
+        form.get_by_role("button", name="Guardrail", exact=True).click()
+        box(form, "A cheap target").select_option("on")
+        box(form, "Answers are").select_option("semantic")
+        assert [one["id"] for one in Axe().run(page, options=RULES).response["violations"]] == []
+        context.close()

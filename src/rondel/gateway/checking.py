@@ -190,6 +190,11 @@ def check_guard(check: str, options: Mapping[str, object]) -> None:
         NotFound: no guardrail is called so.
         Invalid: an option is wrong.
     """
+    at(("check",), lambda: GUARDRAILS.get(check))
+    at(("options",), lambda: _check_options(check, options))
+
+
+def _check_options(check: str, options: Mapping[str, object]) -> None:
     plugin: Any = GUARDRAILS.get(check)
     try:
         plugin(**{key: frozen(value) for key, value in options.items()})

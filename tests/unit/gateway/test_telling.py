@@ -143,7 +143,8 @@ def test_a_word_that_is_none_is_refused_before() -> None:
 @pytest.mark.parametrize(
     ("settings", "param"),
     [
-        (Settings(guardrails=(RouteGuard(check="pii"), RouteGuard(check="pi"))), "guardrails.1"),
+        (Settings(guardrails=(RouteGuard(check="pii"), RouteGuard(check="pi"))), "guardrails.1.check"),
+        (Settings(guardrails=(RouteGuard(check="pii", options={"kinds": ["MAIL"]}),)), "guardrails.0.options"),
         (Settings(rules=(RouteRule(when=When(hours="8-18"), use="x"),)), "rules.0.when.hours"),
         (Settings(rules=(RouteRule(when=When(hours="08:00-18:00", zone="Berln"), use="x"),)), "rules.0.when.zone"),
         (Settings(rules=(RouteRule(when=When(headers={"cookie": "x"}), use="x"),)), "rules.0.when.headers"),

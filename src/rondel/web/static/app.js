@@ -1,7 +1,7 @@
 // What the server cannot do: keys, the theme, dialogs, copying, and posting to the public API. No framework.
 // @ts-check
 import { startList } from "./list.js";
-import { $, $$, isForDialog, keys, openDialog, say, send } from "./page.js";
+import { $, $$, copy, isForDialog, keys, openDialog, say, send } from "./page.js";
 
 /** A small dialog of our own, so that Enter and Escape do what they say. @param {HTMLElement} button */
 function askThenPost(button) {
@@ -47,12 +47,6 @@ function showTab(tab) {
     const pane = document.getElementById(other.getAttribute("aria-controls") ?? "");
     if (pane) pane.hidden = other !== tab;
   }
-}
-
-/** @param {string} text */
-async function copy(text) {
-  await navigator.clipboard?.writeText(text === "link" ? location.href : text);
-  say("Copied.");
 }
 
 document.addEventListener("click", (event) => {

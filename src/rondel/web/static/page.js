@@ -13,6 +13,21 @@ export function say(text) {
   setTimeout(() => { if (toast.textContent === text) toast.textContent = ""; }, 3000);
 }
 
+/** Copy a text, or the page's address for "link"; without a secure origin the browser has only the old way. @param {string} text */
+export async function copy(text) {
+  if (text === "link") text = location.href;
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else {
+    const field = document.createElement("textarea");
+    field.value = text;
+    (document.querySelector("dialog[open]") ?? document.body).append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  say("Copied.");
+}
+
 /** Put `name=value` into the address without a request; an empty value takes it out. @param {string} name @param {string} value */
 export function keepInAddress(name, value) {
   const url = new URL(location.href);
