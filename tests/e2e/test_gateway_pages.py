@@ -1,12 +1,10 @@
-"""Gateway, Keys & budgets and Playground in a real browser: written to through the public API, streamed as it comes."""
+"""Gateway and Keys & budgets in a real browser: what is written goes through the public API."""
 
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from fastapi import FastAPI
 from playwright.sync_api import Locator, Page, expect
 
 from rondel.gateway.models import (
@@ -22,33 +20,10 @@ from rondel.gateway.models import (
 )
 from rondel.gateway.routing import Affinity, Cascade, Hedge, Judge, Policy, RouteRule, Weekday, When
 from rondel.identity.models import Role, system
-from rondel.storage.ports import Columns
-from rondel.testing.rows import file_rows
-from tests.e2e.browser import Watched, chromium, served
-from tests.e2e.desk import RULES, Desk
-from tests.integration.web.gateways import fake_gateway
-from tests.integration.web.house import furnish, open_house
+from tests.e2e.browser import Watched
+from tests.e2e.desk import PLAY, RULES, Bench, box, dialog, go
 
 SIDES = ("light", "dark")
-PLAY = "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@1&prompt=&text=&text=Be+brief.&input=hello"
-
-
-@dataclass
-class Bench:
-    """A desk, and the gateway that the playground asks."""
-
-    desk: Desk
-    gateway: FastAPI
-
-
-@pytest.fixture(scope="module")
-def bench(columns: Columns, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bench]:
-    folder, gateway = tmp_path_factory.mktemp("gateway"), fake_gateway()
-    with served(gateway) as address:
-        house = open_house(columns, file_rows(folder), folder, gateway=address)
-        furnish(house, requests=30)
-        with chromium() as browser, served(house.app) as url:
-            yield Bench(Desk(browser, house, url), gateway)
 
 
 @pytest.fixture
@@ -60,23 +35,6 @@ def page(bench: Bench) -> Generator[Page]:
     yield page
     assert [said for said in watched.complaints if "Failed to load resource" not in said] == []
     context.close()
-
-
-def go(page: Page, path: str) -> None:
-    page.goto(path)
-    page.locator("html[data-ready]").wait_for()
-
-
-def dialog(page: Page, button: str) -> Locator:
-    page.get_by_role("button", name=button, exact=True).click()
-    found = page.locator("dialog[open]")
-    expect(found).to_be_visible()
-    return found
-
-
-def box(form: Locator, label: str) -> Locator:
-    """The field whose label begins so."""
-    return form.locator("label", has_text=re.compile(rf"^\s*{label}")).locator("input, textarea, select")
 
 
 @pytest.mark.parametrize("theme", SIDES)
@@ -103,20 +61,6 @@ def test_nothing_scrolls_sideways_but_tables_inside_their_frames(page: Page, pat
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def test_a_first_load_of_the_playground_is_small(bench: Bench) -> None:
-    session = bench.desk.open()
-    context = bench.desk.browser.new_context(base_url=bench.desk.url, storage_state=session.storage_state())
-    session.close()
-    page = context.new_page()
-    watched = Watched(page)
-    page.goto(PLAY, wait_until="networkidle")
-    sizes = {kind: sum(size for _, one, size in watched.sizes if one == kind) for kind in ("script", "stylesheet")}
-    assert len(watched.sizes) <= 10, watched.sizes
-    assert 10 * 1024 < sizes["script"] <= 60 * 1024, sizes
-    assert sizes["stylesheet"] <= 12 * 1024, sizes
-    context.close()
 
 
 def test_a_route_is_made_changed_and_removed_and_what_its_form_does_not_show_stays(bench: Bench, page: Page) -> None:
@@ -273,164 +217,6 @@ def test_a_developer_changes_routes_but_neither_keys_nor_connections(bench: Benc
     assert page.get_by_role("button", name=re.compile("connection", re.IGNORECASE)).count() == 0
     page.goto("/gateway/keys")
     assert page.locator("main :is([data-post], [data-dialog])").count() == 0
-    context.close()
-
-
-def test_columns_are_asked_at_once_in_the_name_of_who_is_signed_in(bench: Bench, page: Page) -> None:
-    bench.gateway.state.asked.clear()
-    go(page, PLAY)
-    page.keyboard.press("Control+Enter")
-    first, second = page.locator("[data-column]").all()
-    expect(first.locator("[data-out]")).to_contain_text("main/gpt-5-mini answers: hello")
-    expect(second.locator("[data-out]")).to_contain_text("plain answers: hello")
-    expect(first.locator("[data-state]")).to_have_text("done")
-    expect(first.locator("[data-figure=tokens]")).to_have_text("21 → 9")
-    expect(first.locator("[data-figure=first]")).to_have_text(re.compile("ms|s"))
-    expect(first.locator("[data-trace]")).to_have_attribute("href", "/traces/" + "c" * 32)
-    by_model = {one["model"]: one for one in bench.gateway.state.asked}
-    assert by_model["main/gpt-5-mini"]["temperature"] == 0.2
-    assert by_model["plain"]["messages"] == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "hello"},
-    ]
-    assert {one["as"] for one in by_model.values()} == {"Ada"}
-    assert {one["tags"] for one in by_model.values()} == {"rondel, playground"}
-    keys = {one["key"] for one in by_model.values()}
-    assert len(keys) == 1
-    assert not keys & {f"Bearer {bench.desk.house.secret}"}
-    second.get_by_role("button", name="Compare with A").click()
-    expect(second.locator("del")).to_contain_text("main/gpt-5-mini")
-    expect(second.locator("ins")).to_contain_text("plain")
-    assert "input=hello" in page.url
-
-
-def test_a_stopped_column_hangs_up_and_the_others_go_on(bench: Bench, page: Page) -> None:
-    go(page, "/playground?model=slow&model=slow&input=hello")
-    page.keyboard.press("Control+Enter")
-    first, second = page.locator("[data-column]").all()
-    expect(second.locator("[data-out]")).to_contain_text("and and")
-    before = bench.gateway.state.hung_up
-    first.get_by_role("button", name="Stop", exact=True).click()
-    expect(first.locator("[data-state]")).to_have_text("stopped")
-    expect(second.locator("[data-state]")).to_have_text("answers")
-    page.keyboard.press("Escape")
-    expect(second.locator("[data-state]")).to_have_text("stopped")
-    for _ in range(100):
-        if bench.gateway.state.hung_up == before + 2:
-            break
-        page.wait_for_timeout(50)
-    assert bench.gateway.state.hung_up == before + 2
-
-
-def test_what_goes_wrong_is_said_in_its_column(page: Page) -> None:
-    go(page, "/playground?model=broken&model=nobody&model=plain&prompt=&prompt=&prompt=support/nothing&input=hello")
-    page.keyboard.press("Control+Enter")
-    broken, nobody, unknown = page.locator("[data-column]").all()
-    expect(broken.locator(".fault")).to_have_text("The provider hung up.")
-    expect(nobody.locator(".fault")).to_contain_text("Did you mean 'plain'?")
-    expect(unknown.locator(".fault")).to_contain_text("support/nothing")
-
-
-def test_nothing_moves_while_an_answer_comes(page: Page) -> None:
-    go(page, PLAY)
-    where = """() => [...document.querySelectorAll("[data-column], .out, .figures")]
-      .map((element) => JSON.stringify(element.getBoundingClientRect())).join()"""
-    before = page.evaluate(where)
-    page.keyboard.press("Control+Enter")
-    for _ in range(8):
-        page.wait_for_timeout(60)
-        assert page.evaluate(where) == before
-
-
-def test_a_column_is_added_and_its_free_text_becomes_a_prompt(bench: Bench, page: Page) -> None:
-    go(page, PLAY)
-    page.get_by_role("button", name="Column").first.click()
-    third = page.locator("[data-column]").nth(2)
-    expect(third).to_have_attribute("aria-label", "Column C")
-    third.locator("[data-field=text]").fill("You are {{ mood }}.")
-    third.get_by_role("button", name="Save prompt").click()
-    made = page.locator("dialog[open]")
-    made.get_by_label("Name").fill("tried/here")
-    made.get_by_role("button", name="Save version").click()
-    expect(third.locator("[data-field=prompt]")).to_have_value("tried/here@1")
-    page.locator("summary", has_text="Variables").click()
-    page.get_by_label("Variables").fill("mood=kind")
-    bench.gateway.state.asked.clear()
-    page.keyboard.press("Control+Enter")
-    expect(third.locator("[data-state]")).to_have_text("done")
-    sent = [one["messages"][0]["content"] for one in bench.gateway.state.asked]
-    assert "You are kind." in sent
-
-
-def test_a_saved_answer_is_an_example_that_knows_its_trace_and_what_was_there_stays(bench: Bench, page: Page) -> None:
-    go(page, PLAY)
-    page.keyboard.press("Control+Enter")
-    column = page.locator("[data-column]").first
-    expect(column.locator("[data-state]")).to_have_text("done")
-    column.get_by_role("button", name="Save as dataset item").click()
-    made = page.locator("dialog[open]")
-    assert [one["id"] for one in Axe().run(page, options=RULES).response["violations"]] == []
-    expect(made.get_by_label("Question")).to_have_value("hello")
-    made.get_by_label("Dataset").fill("no name")
-    made.get_by_role("button", name="Save example").click()
-    expect(made.locator(".said")).to_contain_text("'no name' cannot name a dataset")
-    made.get_by_label("Dataset").fill("support-golden")
-    made.get_by_label("Right answer").fill("Good day.")
-    made.get_by_role("button", name="Save example").click()
-    link = column.locator("[data-kept]")
-    expect(link).to_have_text("Kept in support-golden@3")
-    house = bench.desk.house
-    with house.services.rows.reading() as tx:
-        version = house.services.datasets.get(tx, house.scope, "support-golden")
-        examples = [one for _, one in house.services.datasets.examples(tx, house.scope, version)]
-    assert (version.number, len(examples)) == (3, 61)
-    last = examples[-1]
-    assert (last.input, last.expected, last.trace_id) == ("hello", "Good day.", "c" * 32)
-    assert last.metadata["prompt"] == "support/answer@1"
-    assert last.metadata["output"] == "main/gpt-5-mini answers: hello – in good time."
-
-    column.get_by_role("button", name="Save as dataset item").click()
-    made.get_by_label("Dataset").fill("support-golden")
-    made.get_by_label("Right answer").fill("Good day.")
-    made.get_by_role("button", name="Save example").click()
-    expect(made).to_have_count(0)
-    expect(link).to_have_text("Kept in support-golden@3")
-    link.click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("support-golden")
-
-
-def test_variables_are_kept_with_the_question(bench: Bench, page: Page) -> None:
-    go(page, "/playground?model=plain&prompt=&text=You+are+{{ mood }}.&input=hello&variables=mood%3Dkind")
-    page.keyboard.press("Control+Enter")
-    column = page.locator("[data-column]").first
-    expect(column.locator("[data-state]")).to_have_text("done")
-    column.get_by_role("button", name="Save as dataset item").click()
-    made = page.locator("dialog[open]")
-    made.get_by_label("Dataset").fill("moods")
-    made.get_by_role("button", name="Save example").click()
-    expect(column.locator("[data-kept]")).to_have_text("Kept in moods@1")
-    house = bench.desk.house
-    with house.services.rows.reading() as tx:
-        version = house.services.datasets.get(tx, house.scope, "moods")
-        [(_, example)] = house.services.datasets.examples(tx, house.scope, version)
-    assert example.input == {"mood": "kind", "messages": [{"role": "user", "content": "hello"}]}
-
-
-@pytest.mark.parametrize(("form", "begins"), [("curl", "curl "), ("Python", "import os")])
-def test_a_columns_question_is_copied_as_others_would_ask_it(bench: Bench, form: str, begins: str) -> None:
-    context = bench.desk.open()
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=bench.desk.url)
-    page = context.new_page()
-    go(page, PLAY)
-    column = page.locator("[data-column]").nth(1)
-    column.locator("summary").click()
-    column.get_by_role("button", name=form, exact=True).click()
-    expect(page.locator("#toast")).to_have_text("Copied.")
-    text = page.evaluate("navigator.clipboard.readText()")
-    assert text.startswith(begins)
-    for part in ("Be brief.", "hello", "plain"):
-        assert part in text
-    assert "sk-rondel" not in text
     context.close()
 
 
