@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Generator
+from dataclasses import replace
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from rondel.ids import Ids
+from rondel.telemetry.models import Entry, Span, SpanKind
 from tests.e2e.browser import Watched
 from tests.e2e.desk import PLAY, RULES, Bench, go
 
@@ -122,11 +125,34 @@ def test_a_column_is_added_and_its_free_text_becomes_a_prompt(bench: Bench, page
     assert "You are kind." in sent
 
 
+def store_trace(bench: Bench) -> str:
+    """The trace that the answers of the fake gateway name; gives the id of its model span."""
+    house = bench.desk.house
+    now = house.services.clock.now()
+    ids = Ids(house.services.clock)
+    top = Span(
+        trace_id="c" * 32,
+        span_id=ids.span_id(),
+        parent_id="",
+        name="POST /v1/chat/completions",
+        kind=SpanKind.GATEWAY,
+        start=now,
+        end=now,
+        entry=Entry.ROOT,
+    )
+    call = replace(top, span_id=ids.span_id(), parent_id=top.span_id, kind=SpanKind.LLM, entry=Entry.INNER)
+    house.services.traces.add(house.scope, [top, call])
+    house.services.traces.flush()
+    return call.span_id
+
+
 def test_a_saved_answer_is_an_example_that_knows_its_trace_and_what_was_there_stays(bench: Bench, page: Page) -> None:
+    span_id = store_trace(bench)
     go(page, PLAY)
     page.keyboard.press("Control+Enter")
     column = page.locator("[data-column]").first
     expect(column.locator("[data-state]")).to_have_text("done")
+    expect(column.locator("[data-figure=cost]")).to_have_text("unknown")
     column.get_by_role("button", name="Save as dataset item").click()
     made = page.locator("dialog[open]")
     assert [one["id"] for one in Axe().run(page, options=RULES).response["violations"]] == []
@@ -146,7 +172,7 @@ def test_a_saved_answer_is_an_example_that_knows_its_trace_and_what_was_there_st
     assert (version.number, len(examples)) == (3, 61)
     last = examples[-1]
     assert (last.input, last.expected, last.trace_id) == ("hello", "Good day.", "c" * 32)
-    assert last.metadata["prompt"] == "support/answer@1"
+    assert (last.metadata["prompt"], last.metadata["span_id"]) == ("support/answer@1", span_id)
     assert last.metadata["output"] == "main/gpt-5-mini answers: hello – in good time."
 
     column.get_by_role("button", name="Save as dataset item").click()
@@ -174,6 +200,14 @@ def test_variables_are_kept_with_the_question(bench: Bench, page: Page) -> None:
         version = house.services.datasets.get(tx, house.scope, "moods")
         [(_, example)] = house.services.datasets.examples(tx, house.scope, version)
     assert example.input == {"mood": "kind", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def test_a_question_that_cannot_be_asked_is_not_copied_but_says_why(page: Page) -> None:
+    go(page, "/playground?model=plain&prompt=support/nothing&input=hello")
+    column = page.locator("[data-column]").first
+    column.locator("summary").click()
+    column.get_by_role("button", name="curl", exact=True).click()
+    expect(page.locator("#toast")).to_contain_text("support/nothing")
 
 
 @pytest.mark.parametrize(("form", "begins"), [("curl", "curl "), ("Python", "import os")])

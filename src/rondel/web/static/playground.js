@@ -137,6 +137,9 @@ function question(column, shared) {
 /** What all columns are asked with. */
 const common = () => ({ input: form.elements.input.value, variables: pairs(form.elements.variables.value, false), parameters: pairs(form.elements.parameters.value, true) });
 
+/** @param {string} path @param {object} body @param {AbortSignal} [signal] */
+const post = (path, body, signal) => fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "HX-Request": "true" }, body: JSON.stringify(body), signal });
+
 /** @param {HTMLElement} column @param {object} shared */
 async function ask(column, shared) {
   const stop = new AbortController();
@@ -154,7 +157,7 @@ async function ask(column, shared) {
   const body = question(column, shared);
   asked.set(column, { body });
   try {
-    const answer = await fetch("/playground/ask", { method: "POST", headers: { "Content-Type": "application/json", "HX-Request": "true" }, body: JSON.stringify(body), signal: stop.signal });
+    const answer = await post("/playground/ask", body, stop.signal);
     if (answer.ok) for await (const { name, told } of events(answer)) take(column, name, told);
     else fail(column, await refusal(answer));
   } catch (error) {
@@ -293,8 +296,8 @@ function keepExample(column) {
 async function copyAs(column, button) {
   button.closest("details")?.removeAttribute("open");
   try {
-    const result = await send("/playground/copies", question(column, common()));
-    result.ok ? copy(/** @type {any} */ (result.body)[button.dataset.as ?? ""]) : say(result.said);
+    const answer = await post("/playground/copies", question(column, common()));
+    answer.ok ? copy((await answer.json())[button.dataset.as ?? ""]) : say(await refusal(answer));
   } catch (error) { say(/** @type {Error} */ (error).message); }
 }
 
