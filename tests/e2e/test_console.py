@@ -37,6 +37,7 @@ PAGES = (
     "/models/smollm2",
     "/gateway",
     "/gateway/routes/plain",
+    "/gateway/routes/rich",
     "/gateway/keys",
     "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@2&prompt=&input=hello",
     "/monitors",
