@@ -113,6 +113,9 @@ def measure(page: Page, long_id: str, rounds: int) -> dict[str, Figure]:
             f"a trace of {LONG:,} spans until its first rows",
         ),
         "loop": Figure(median(lambda: visit(page, "/", READY)), 300, "Loop, ready for keys"),
+        "gateway": Figure(median(lambda: visit(page, "/gateway", READY)), 300, "Gateway, ready for keys"),
+        "route": Figure(median(lambda: visit(page, "/gateway/routes/plain", READY)), 300, "a route, ready for keys"),
+        "playground": Figure(median(lambda: visit(page, "/playground", READY)), 300, "Playground, ready for keys"),
     }
 
 
