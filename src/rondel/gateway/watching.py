@@ -252,12 +252,12 @@ class Watching:
     def seen(self, scope: Scope, route: str = "") -> dict[tuple[str, str], Calls]:
         """Calls of the last hour: of everything, or of one route."""
         now, groups = self._clock.now(), ("connection", "model_requested")
-        routes, of_route = ((route,), ("route",)) if route else ((), ())
+        of_route = ("route",) if route else ()
         found: dict[tuple[str, str], Calls] = {}
         per_s: dict[tuple[str, str], float] = {}
 
         def rows(since: timedelta, among: tuple[str, ...], measures: Sequence[str]) -> list[AggregateRow]:
-            chosen = TraceFilter(since=now - since, routes=routes)
+            chosen = TraceFilter(since=now - since)  # a filter by route would look at every trace of it whole
             every = self._traces.aggregate(scope, chosen, group_by=(*of_route, *among), measures=measures)
             return [row for row in every if not route or row.group["route"] == route]
 
@@ -291,8 +291,8 @@ class Watching:
         )
 
     def _requests(self, scope: Scope, route: str, since: timedelta, *among: str) -> list[AggregateRow]:
-        """What callers asked of a route; a trace may hold requests of several."""
-        chosen = TraceFilter(since=self._clock.now() - since, routes=(route,))
+        """What callers asked of a route."""
+        chosen = TraceFilter(since=self._clock.now() - since)
         groups = ("route", *among)
         rows = self._traces.aggregate(scope, chosen, group_by=groups, measures=MEASURES, of="requests")
         return [row for row in rows if row.group["route"] == route]
