@@ -1,17 +1,22 @@
 """An import-linter contract: an area imports only the front-door modules of another area."""
 
+from typing import Any
+
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
 
 
 class FrontDoor(Contract):
     """`doors` are the module names that others may import; areas in `exempt` may look behind
-    them, and areas in `open` have no walls."""
+    them, and areas in `open` have no walls.
 
-    root = fields.StringField()
-    doors = fields.SetField(subfield=fields.StringField())
-    exempt = fields.SetField(subfield=fields.StringField(), required=False)
-    open = fields.SetField(subfield=fields.StringField(), required=False)
+    A field stands for what is read into it: text, or a set of text.
+    """
+
+    root: Any = fields.StringField()
+    doors: Any = fields.SetField(subfield=fields.StringField())
+    exempt: Any = fields.SetField(subfield=fields.StringField(), required=False)
+    open: Any = fields.SetField(subfield=fields.StringField(), required=False)
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002  import-linter's signature
         """List the imports that go through a wall. A plugin package's own modules are behind its area's door."""

@@ -7,7 +7,7 @@ import re
 from dataclasses import fields
 from inspect import getdoc
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.contract.gateway.evidence import EVIDENCE, NONE, Evidence, State
 
@@ -96,7 +96,7 @@ def _options(name: str, plugin: Any) -> str:
 
 def _default(value: object) -> str:
     """As it is written in a configuration; a set in the order of its words."""
-    return repr(sorted(map(str, value)) if isinstance(value, frozenset) else value)
+    return repr(sorted(map(str, cast("frozenset[object]", value))) if isinstance(value, frozenset) else value)
 
 
 if __name__ == "__main__":

@@ -23,16 +23,20 @@ from typing import ClassVar
 
 
 class RondelError(Exception):
-    """A sentence for the person who has to act: what happened, to what (`!r`), and what to do."""
+    """A sentence for the person who has to act: what happened, to what (`!r`), and what to do.
+
+    `param` is the place in the request that it is about, such as `rules.0.when.hours`.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.param = param
 
 
 class Invalid(RondelError):

@@ -3,12 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from playwright.sync_api import Browser, BrowserContext
+from fastapi import FastAPI
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.integration.web.house import House
 
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
 """What axe-core checks."""
+PLAY = "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@1&prompt=&text=&text=Be+brief.&input=hello"
+"""Two columns: a prompt, and free text."""
 
 
 @dataclass
@@ -34,3 +37,30 @@ class Desk:
         page.wait_for_url(re.compile("/$"))
         page.close()
         return context
+
+
+@dataclass
+class Bench:
+    """A desk, and the gateway that the playground asks."""
+
+    desk: Desk
+    gateway: FastAPI
+
+
+def go(page: Page, path: str) -> None:
+    """Open a page and wait until it is ready."""
+    page.goto(path)
+    page.locator("html[data-ready]").wait_for()
+
+
+def dialog(page: Page, button: str) -> Locator:
+    """The dialog that a button opens."""
+    page.get_by_role("button", name=button, exact=True).click()
+    found = page.locator("dialog[open]")
+    expect(found).to_be_visible()
+    return found
+
+
+def box(form: Locator, label: str) -> Locator:
+    """The field whose label begins so."""
+    return form.locator("label", has_text=re.compile(rf"^\s*{label}")).locator("input, textarea, select")

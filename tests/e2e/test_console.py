@@ -36,6 +36,8 @@ PAGES = (
     "/models",
     "/models/smollm2",
     "/gateway",
+    "/gateway/routes/plain",
+    "/gateway/routes/rich",
     "/gateway/keys",
     "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@2&prompt=&input=hello",
     "/monitors",
@@ -100,8 +102,9 @@ WIDTHS = """() => [...document.querySelectorAll("table.t")].flatMap((table) =>
     .filter((cell) => cell.clientWidth < 40 && !cell.matches(".x-model, .x-usd")).map((cell) => cell.innerText))"""
 
 
-def test_no_page_scrolls_sideways_and_no_column_vanishes_on_a_small_screen(page: Page) -> None:
-    page.set_viewport_size({"width": 1100, "height": 900})
+@pytest.mark.parametrize("width", [1100, 1280])
+def test_no_page_scrolls_sideways_and_no_column_vanishes_on_a_small_screen(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
     found: list[str] = []
     for path in (*PAGES, *_runs(page)):
         page.goto(path)

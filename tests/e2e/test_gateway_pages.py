@@ -1,42 +1,29 @@
-"""Gateway, Keys & budgets and Playground in a real browser: written to through the public API, streamed as it comes."""
+"""Gateway and Keys & budgets in a real browser: what is written goes through the public API."""
 
 import re
 from collections.abc import Generator
-from dataclasses import dataclass
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from fastapi import FastAPI
 from playwright.sync_api import Locator, Page, expect
 
+from rondel.gateway.models import (
+    CacheMode,
+    CacheScope,
+    CacheSettings,
+    Capture,
+    OnFailure,
+    PlainTarget,
+    RouteGuard,
+    RouteSettings,
+    Timeouts,
+)
+from rondel.gateway.routing import Affinity, Cascade, Hedge, Judge, Policy, RouteRule, Weekday, When
 from rondel.identity.models import Role, system
-from rondel.storage.ports import Columns
-from rondel.testing.rows import file_rows
-from tests.e2e.browser import Watched, chromium, served
-from tests.e2e.desk import RULES, Desk
-from tests.integration.web.gateways import fake_gateway
-from tests.integration.web.house import furnish, open_house
+from tests.e2e.browser import Watched
+from tests.e2e.desk import PLAY, RULES, Bench, box, dialog, go
 
 SIDES = ("light", "dark")
-PLAY = "/playground?model=main/gpt-5-mini&model=plain&prompt=support/answer@1&prompt=&text=&text=Be+brief.&input=hello"
-
-
-@dataclass
-class Bench:
-    """A desk, and the gateway that the playground asks."""
-
-    desk: Desk
-    gateway: FastAPI
-
-
-@pytest.fixture(scope="module")
-def bench(columns: Columns, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bench]:
-    folder, gateway = tmp_path_factory.mktemp("gateway"), fake_gateway()
-    with served(gateway) as address:
-        house = open_house(columns, file_rows(folder), folder, gateway=address)
-        furnish(house, requests=30)
-        with chromium() as browser, served(house.app) as url:
-            yield Bench(Desk(browser, house, url), gateway)
 
 
 @pytest.fixture
@@ -48,23 +35,6 @@ def page(bench: Bench) -> Generator[Page]:
     yield page
     assert [said for said in watched.complaints if "Failed to load resource" not in said] == []
     context.close()
-
-
-def go(page: Page, path: str) -> None:
-    page.goto(path)
-    page.locator("html[data-ready]").wait_for()
-
-
-def dialog(page: Page, button: str) -> Locator:
-    page.get_by_role("button", name=button, exact=True).click()
-    found = page.locator("dialog[open]")
-    expect(found).to_be_visible()
-    return found
-
-
-def box(form: Locator, label: str) -> Locator:
-    """The field whose label begins so."""
-    return form.locator("label", has_text=re.compile(rf"^\s*{label}")).locator("input, textarea, select")
 
 
 @pytest.mark.parametrize("theme", SIDES)
@@ -85,26 +55,12 @@ def test_dialogs_are_accessible(bench: Bench, theme: str) -> None:
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/gateway", "/gateway/keys", PLAY])
+@pytest.mark.parametrize("path", ["/gateway", "/gateway/routes/plain", "/gateway/keys", PLAY])
 @pytest.mark.parametrize("width", [390, 1100])
 def test_nothing_scrolls_sideways_but_tables_inside_their_frames(page: Page, path: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(path)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def test_a_first_load_of_the_playground_is_small(bench: Bench) -> None:
-    session = bench.desk.open()
-    context = bench.desk.browser.new_context(base_url=bench.desk.url, storage_state=session.storage_state())
-    session.close()
-    page = context.new_page()
-    watched = Watched(page)
-    page.goto(PLAY, wait_until="networkidle")
-    sizes = {kind: sum(size for _, one, size in watched.sizes if one == kind) for kind in ("script", "stylesheet")}
-    assert len(watched.sizes) <= 10, watched.sizes
-    assert 10 * 1024 < sizes["script"] <= 60 * 1024, sizes
-    assert sizes["stylesheet"] <= 12 * 1024, sizes
-    context.close()
 
 
 def test_a_route_is_made_changed_and_removed_and_what_its_form_does_not_show_stays(bench: Bench, page: Page) -> None:
@@ -264,87 +220,179 @@ def test_a_developer_changes_routes_but_neither_keys_nor_connections(bench: Benc
     context.close()
 
 
-def test_columns_are_asked_at_once_in_the_name_of_who_is_signed_in(bench: Bench, page: Page) -> None:
-    bench.gateway.state.asked.clear()
-    go(page, PLAY)
-    page.keyboard.press("Control+Enter")
-    first, second = page.locator("[data-column]").all()
-    expect(first.locator("[data-out]")).to_contain_text("main/gpt-5-mini answers: hello")
-    expect(second.locator("[data-out]")).to_contain_text("plain answers: hello")
-    expect(first.locator("[data-state]")).to_have_text("done")
-    expect(first.locator("[data-figure=tokens]")).to_have_text("21 → 9")
-    expect(first.locator("[data-figure=first]")).to_have_text(re.compile("ms|s"))
-    expect(first.locator("[data-trace]")).to_have_attribute("href", "/traces/" + "c" * 32)
-    by_model = {one["model"]: one for one in bench.gateway.state.asked}
-    assert by_model["main/gpt-5-mini"]["temperature"] == 0.2
-    assert by_model["plain"]["messages"] == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "hello"},
-    ]
-    assert {one["as"] for one in by_model.values()} == {"Ada"}
-    assert {one["tags"] for one in by_model.values()} == {"rondel, playground"}
-    keys = {one["key"] for one in by_model.values()}
-    assert len(keys) == 1
-    assert not keys & {f"Bearer {bench.desk.house.secret}"}
-    second.get_by_role("button", name="Compare with A").click()
-    expect(second.locator("del")).to_contain_text("main/gpt-5-mini")
-    expect(second.locator("ins")).to_contain_text("plain")
-    assert "input=hello" in page.url
+def settings_of(bench: Bench, name: str) -> RouteSettings:
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        return house.services.gateways.route(tx, house.scope, name).settings
 
 
-def test_a_stopped_column_hangs_up_and_the_others_go_on(bench: Bench, page: Page) -> None:
-    go(page, "/playground?model=slow&model=slow&input=hello")
-    page.keyboard.press("Control+Enter")
-    first, second = page.locator("[data-column]").all()
-    expect(second.locator("[data-out]")).to_contain_text("and and")
-    before = bench.gateway.state.hung_up
-    first.get_by_role("button", name="Stop", exact=True).click()
-    expect(first.locator("[data-state]")).to_have_text("stopped")
-    expect(second.locator("[data-state]")).to_have_text("answers")
-    page.keyboard.press("Escape")
-    expect(second.locator("[data-state]")).to_have_text("stopped")
-    for _ in range(100):
-        if bench.gateway.state.hung_up == before + 2:
-            break
-        page.wait_for_timeout(50)
-    assert bench.gateway.state.hung_up == before + 2
+def opened(form: Locator, title: str) -> None:
+    form.locator("summary", has_text=re.compile(rf"^{title}")).click()
 
 
-def test_what_goes_wrong_is_said_in_its_column(page: Page) -> None:
-    go(page, "/playground?model=broken&model=nobody&model=plain&prompt=&prompt=&prompt=support/nothing&input=hello")
-    page.keyboard.press("Control+Enter")
-    broken, nobody, unknown = page.locator("[data-column]").all()
-    expect(broken.locator(".fault")).to_have_text("The provider hung up.")
-    expect(nobody.locator(".fault")).to_contain_text("Did you mean 'plain'?")
-    expect(unknown.locator(".fault")).to_contain_text("support/nothing")
+def test_every_part_of_a_policy_is_set_by_the_form(bench: Bench, page: Page) -> None:
+    """The whole way: fields, the public API, what is kept, and the words on the route's page."""
+    go(page, "/gateway")
+    form = dialog(page, "Route")
+    box(form, "Name").fill("whole")
+    form.get_by_role("button", name="Target", exact=True).click()
+    for number, (connection, model) in enumerate((("main", "small"), ("claude", "big"))):
+        box(form, "Connection").nth(number).fill(connection)
+        box(form, "Model").nth(number).fill(model)
+    assert box(form, "Weight").first.is_hidden()
+    box(form, "Targets are asked").select_option("weights")
+    box(form, "Weight").first.fill("3")
+    opened(form, "Fallbacks")
+    box(form, "Affinity").select_option("session")
+    box(form, "Hedging").select_option("on")
+    box(form, "Second target").fill("0.8")
+    opened(form, "Rules")
+    form.get_by_role("button", name="Rule", exact=True).click()
+    box(form, "Use").fill("main/best")
+    box(form, "Headers").fill("x-tier=gold*")
+    box(form, "Hours").fill("08:00-18:00")
+    box(form, "Time zone").fill("Europe/Berlin")
+    form.get_by_label("Fri").check()
+    box(form, "Prompt of more").fill("100")
+    opened(form, "Cache")
+    box(form, "Answers are").select_option("semantic")
+    box(form, "For, s").fill("90")
+    box(form, "Within").select_option("project")
+    box(form, "Similarity").fill("0.99")
+    opened(form, "Guardrails")
+    form.get_by_role("button", name="Guardrail", exact=True).click()
+    box(form, "Check").select_option("pii")
+    form.get_by_label("on the question").check()
+    box(form, "Options").fill('{"kinds": ["EMAIL"]}')
+    box(form, "Where it finds").select_option("error")
+    opened(form, "Times")
+    box(form, "First byte").fill("7.5")
+    box(form, "Payloads kept").select_option("sample")
+    box(form, "Share sampled").fill("0.25")
+    form.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("button", name="Change route whole")).to_be_visible()
+    when = When(
+        headers={"x-tier": "gold*"},
+        hours="08:00-18:00",
+        zone="Europe/Berlin",
+        weekdays=(Weekday.FRI,),
+        tokens_over=100,
+    )
+    guard = RouteGuard(check="pii", options={"kinds": ["EMAIL"]}, on_input=True, on_failure=OnFailure.ERROR)
+    wanted = RouteSettings(
+        target=PlainTarget(connection="main", model="small", weight=3),
+        spares=(PlainTarget(connection="claude", model="big"),),
+        policy=Policy.WEIGHTS,
+        affinity=Affinity.SESSION,
+        hedge=Hedge(after_s=0.8),
+        rules=(RouteRule(when=when, use="main/best"),),
+        cache=CacheSettings(mode=CacheMode.SEMANTIC, ttl_s=90, scope=CacheScope.PROJECT, floor=0.99),
+        guardrails=(guard,),
+        timeouts=Timeouts(first_byte_s=7.5),
+        capture=Capture.SAMPLE,
+        capture_share=0.25,
+    )
+    assert settings_of(bench, "whole") == wanted
+
+    go(page, "/gateway/routes/whole")
+    expect(page.locator("dl.told")).to_contain_text("One drawn by weight: main/small 75 %, claude/big 25 %.")
+    form = dialog(page, "Change")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    assert settings_of(bench, "whole") == wanted, "a form that is saved as it was opened changes nothing"
+
+    form = dialog(page, "Change")
+    opened(form, "Cache")
+    box(form, "Answers are").select_option("")
+    opened(form, "Fallbacks")
+    box(form, "Hedging").select_option("")
+    box(form, "Affinity").select_option("none")
+    opened(form, "Rules")
+    form.get_by_role("button", name="Remove this rule").click()
+    form.get_by_role("button", name="Move this target up").nth(0).click()
+    box(form, "Targets are asked").select_option("order")
+    opened(form, "Cascade")
+    box(form, "A cheap target").select_option("on")
+    box(form, "ends by").fill("length")
+    box(form, "this route").fill("plain")
+    box(form, "What a good answer").fill("It names the order.")
+    form.get_by_role("button", name="Save").click()
+    expect(page.locator("dl.told")).to_contain_text("route plain, asked as a judge")
+    changed = settings_of(bench, "whole")
+    judge = Judge(route="plain", rubric="It names the order.")
+    assert (changed.cache, changed.hedge, changed.rules) == (None, None, ())
+    assert changed.cascade == Cascade(finish_reasons=("length",), judge=judge)
+    assert changed.target == PlainTarget(connection="claude", model="big")
+    assert changed.spares == (PlainTarget(connection="main", model="small", weight=3),), (
+        "a weight that is not shown stays"
+    )
+    assert changed.guardrails == (guard,)
 
 
-def test_nothing_moves_while_an_answer_comes(page: Page) -> None:
-    go(page, PLAY)
-    where = """() => [...document.querySelectorAll("[data-column], .out, .figures")]
-      .map((element) => JSON.stringify(element.getBoundingClientRect())).join()"""
-    before = page.evaluate(where)
-    page.keyboard.press("Control+Enter")
-    for _ in range(8):
-        page.wait_for_timeout(60)
-        assert page.evaluate(where) == before
+@pytest.mark.parametrize(
+    ("part", "label", "value", "said"),
+    [
+        ("Rules", "Hours", "8-18", "Hours are written as 08:00-18:00, not '8-18'."),
+        ("Rules", "Time zone", "Europe/Berln", "There is no time zone 'Europe/Berln' here"),
+        ("Rules", "Headers", "gold", "Write it as name=value, one a line."),
+        ("Rules", "Use", "nobody", "Route 'plain' names 'nobody', which is not there."),
+        ("Guardrails", "Options", '{"kinds": ["MAIL"]}', "Did you mean 'EMAIL'?"),
+        ("Times", "Between bytes", "-1", "This takes a number of more than 0"),
+        ("Times", "Connect,", "", "Please fill"),
+        ("Fallbacks", "Fallbacks", "v99", "v99"),
+    ],
+)
+def test_what_is_wrong_with_a_route_stands_beside_its_field_wherever_that_is_folded(
+    page: Page, part: str, label: str, value: str, said: str
+) -> None:
+    go(page, "/gateway")
+    form = dialog(page, "Change route plain")
+    opened(form, part)
+    if part in {"Rules", "Guardrails"}:
+        form.get_by_role("button", name=part[:-1], exact=True).click()
+    if part == "Rules":
+        box(form, "Use").fill("main/gpt-5-mini")
+        box(form, "Prompt of more").fill("5")
+    if part == "Guardrails":
+        box(form, "Check").select_option("pii")
+    field = box(form, label)
+    field.fill(value)
+    opened(form, part)
+    form.get_by_role("button", name="Save").click()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field.locator("xpath=following-sibling::*[contains(@class, 'said')]")).to_contain_text(said)
+    expect(field).to_be_focused()
 
 
-def test_a_column_is_added_and_its_free_text_becomes_a_prompt(bench: Bench, page: Page) -> None:
-    go(page, PLAY)
-    page.get_by_role("button", name="Column").first.click()
-    third = page.locator("[data-column]").nth(2)
-    expect(third).to_have_attribute("aria-label", "Column C")
-    third.locator("[data-field=text]").fill("You are {{ mood }}.")
-    third.get_by_role("button", name="Save prompt").click()
-    made = page.locator("dialog[open]")
-    made.get_by_label("Name").fill("tried/here")
-    made.get_by_role("button", name="Save version").click()
-    expect(third.locator("[data-field=prompt]")).to_have_value("tried/here@1")
-    page.locator("summary", has_text="Variables").click()
-    page.get_by_label("Variables").fill("mood=kind")
-    bench.gateway.state.asked.clear()
-    page.keyboard.press("Control+Enter")
-    expect(third.locator("[data-state]")).to_have_text("done")
-    sent = [one["messages"][0]["content"] for one in bench.gateway.state.asked]
-    assert "You are kind." in sent
+def test_a_keys_guardrails_and_what_it_may_pass_through_are_set_by_its_form(bench: Bench, page: Page) -> None:
+    go(page, "/gateway/keys")
+    form = dialog(page, "Limits of batch")
+    opened(form, "Pass-through")
+    box(form, "Connections").fill("main")
+    box(form, "MCP").fill("search/*")
+    opened(form, "Guardrails")
+    form.get_by_role("button", name="Guardrail", exact=True).click()
+    box(form, "Check").select_option("json_schema")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_have_count(0)
+    house = bench.desk.house
+    with house.services.rows.reading() as tx:
+        policy = house.services.gateways.policy(tx, house.scope, "batch")
+    assert (policy.connections, policy.mcp) == (("main",), ("search/*",))
+    assert policy.guardrails == (RouteGuard(check="json_schema"),)
+
+
+def test_the_forms_are_accessible_with_every_part_unfolded(bench: Bench) -> None:
+    for theme in SIDES:
+        context = bench.desk.open(theme)
+        page = context.new_page()
+        go(page, "/gateway")
+        form = dialog(page, "Change route plain")
+        for part in ("Fallbacks", "Rules", "Cascade", "Cache", "Guardrails", "Times"):
+            opened(form, part)
+        form.get_by_role("button", name="Rule", exact=True).click()
+        form.get_by_role("button", name="Guardrail", exact=True).click()
+        box(form, "A cheap target").select_option("on")
+        box(form, "Answers are").select_option("semantic")
+        assert [one["id"] for one in Axe().run(page, options=RULES).response["violations"]] == []
+        context.close()

@@ -136,10 +136,17 @@ def _writing(router: APIRouter, datasets: Datasets, rows: Rows, access: Access) 
 
     @router.post("/datasets", status_code=201)
     def add(body: RowsIn, caller: Annotated[Caller, developer]) -> DatasetVersionOut:
-        """A version from rows in the request; creates the dataset."""
-        packed = datasets.pack(body.as_rows())
+        """A version from rows in the request, after the newest one's with `extend`; creates the dataset."""
+        if not body.extend:
+            packed = datasets.pack(body.as_rows())
+            with rows.transaction() as tx:
+                version = datasets.add_version(tx, caller.scope, caller.actor, body.name, packed)
+            return DatasetVersionOut.model_validate(version)
+        with rows.reading() as tx:
+            newest = datasets.newest(tx, caller.scope, body.name)
+        packed = datasets.pack_after(newest, body.as_rows())
         with rows.transaction() as tx:
-            version = datasets.add_version(tx, caller.scope, caller.actor, body.name, packed)
+            version = datasets.add_after(tx, caller.scope, caller.actor, body.name, packed, newest)
         return DatasetVersionOut.model_validate(version)
 
     @router.post("/dataset-imports", status_code=201)

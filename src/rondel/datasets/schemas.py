@@ -30,6 +30,7 @@ class RowsIn(_Body):
 
     name: str
     rows: list[ExampleIn] = Field(min_length=1, max_length=10_000)
+    extend: bool = Field(default=False, description="The examples of the newest version stay, these come after them.")
 
     def as_rows(self) -> list[Row]:
         """As the model; a row's line is its place in the request."""

@@ -25,7 +25,7 @@ from rondel.datasets.models import (
 )
 from rondel.datasets.ports import SOURCES, Source, TraceSource
 from rondel.datasets.store import DatasetStore
-from rondel.errors import Invalid, NotFound, did_you_mean
+from rondel.errors import Conflict, Invalid, NotFound, did_you_mean
 from rondel.events import announce
 from rondel.ids import Ids
 from rondel.plugins import Plugins
@@ -183,6 +183,19 @@ class Datasets:
             for position, one in enumerate(self.all_examples(version), start=1)
         )
 
+    def pack_after(self, newest: DatasetVersion | None, rows: Iterable[Row]) -> Packed:
+        """The examples of a dataset's newest version, and `rows` after them.
+
+        Raises:
+            Invalid: a row cannot be kept.
+        """
+        kept = self.all_examples(newest) if newest else ()
+        own = (
+            Row(line, one.input, one.expected, one.metadata, one.split, one.trace_id)
+            for line, one in enumerate(kept, start=1)
+        )
+        return self.pack(chain(own, rows))
+
     # Writing
 
     def create(self, tx: Tx, scope: Scope, actor: Acting, name: str, *, description: str = "") -> Dataset:
@@ -215,6 +228,34 @@ class Datasets:
     ) -> DatasetVersion:
         """Make packed examples the next version (or the newest itself, when equal); creates the dataset if need be."""
         dataset = self.create(tx, scope, actor, name)
+        return self._add(tx, scope, actor, dataset, packed, origin, source, parent_id)
+
+    def add_after(
+        self, tx: Tx, scope: Scope, actor: Acting, name: str, packed: Packed, newest: DatasetVersion | None
+    ) -> DatasetVersion:
+        """What `pack_after` made ready; creates the dataset if need be.
+
+        Raises:
+            Conflict: the dataset has another newest version by now.
+        """
+        dataset = self.create(tx, scope, actor, name)
+        found = self._store.version(tx, scope, dataset.id)
+        if (found.id if found else None) != (newest.id if newest else None):
+            raise Conflict(f"Dataset {name!r} got a new version meanwhile: add the examples again.")
+        parent_id = newest.id if newest else None
+        return self._add(tx, scope, actor, dataset, packed, Origin.ROWS, "", parent_id)
+
+    def _add(
+        self,
+        tx: Tx,
+        scope: Scope,
+        actor: Acting,
+        dataset: Dataset,
+        packed: Packed,
+        origin: Origin,
+        source: str,
+        parent_id: str | None,
+    ) -> DatasetVersion:
         newest = self._store.version(tx, scope, dataset.id)
         if newest is not None and newest.digest == packed.digest:
             return newest
@@ -309,6 +350,11 @@ class Datasets:
         if not dataset.newest:
             raise NotFound(f"Dataset {name!r} has no version yet: import a file or collect traces into it.")
         raise NotFound(f"Dataset {name!r} has no version {number}: the newest is {dataset.newest}.")
+
+    def newest(self, tx: Tx, scope: Scope, name: str) -> DatasetVersion | None:
+        """The newest version of a dataset; None while there is none, or no such dataset."""
+        dataset = self._store.dataset(tx, scope, name)
+        return self._store.version(tx, scope, dataset.id) if dataset else None
 
     def examples(
         self,

@@ -24,6 +24,7 @@ from rondel.gateway.schemas import (
     ProblemOut,
     ProviderOut,
     RotationOut,
+    RouteHealthOut,
     RouteIn,
     RouteOut,
     SecretIn,
@@ -31,6 +32,7 @@ from rondel.gateway.schemas import (
 )
 from rondel.gateway.secrets.service import Secrets, origin_of
 from rondel.gateway.service import Gateways
+from rondel.gateway.watching import Watching
 from rondel.identity.api import Access
 from rondel.identity.models import Caller, Role
 from rondel.storage.ports import Rows
@@ -195,6 +197,20 @@ def _routes(router: APIRouter, gateways: Gateways, rows: Rows, access: Access) -
         with rows.transaction() as tx:
             gateways.remove_route(tx, caller.scope, caller.actor, name)
         return Response(status_code=204)
+
+
+def health(watching: Watching, rows: Rows, access: Access) -> APIRouter:
+    """How routes stand: what the page of a route shows."""
+    router = APIRouter(prefix="/api/v1", tags=["gateway"])
+    viewer = Depends(access.require(Role.VIEWER))
+
+    @router.get("/routes/{name}/health")
+    def health_(name: str, caller: Annotated[Caller, viewer]) -> RouteHealthOut:
+        """Its policy in words, and how its targets did in the last hour and do now."""
+        with rows.reading() as tx:
+            return RouteHealthOut.of(watching.route(tx, caller.scope, name))
+
+    return router
 
 
 class _Undone(Exception):

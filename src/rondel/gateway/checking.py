@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rondel.errors import Invalid
-from rondel.gateway.models import RouteSettings
+from rondel.errors import Invalid, RondelError
+from rondel.gateway.models import RouteGuard, RouteSettings
 from rondel.gateway.picking import parse_hours, time_zone
 from rondel.gateway.providing import frozen, provider_of
 from rondel.gateway.routing import Affinity, Policy, RouteRule, When
@@ -103,10 +103,33 @@ def check_route(name: str, settings: RouteSettings) -> None:
         Invalid: the name or an option is wrong.
     """
     check_name("route", name)
-    for guard in settings.guardrails:
-        check_guard(guard.check, guard.options)
-    for _, step in routing_steps(settings):
+    check_guards(settings.guardrails)
+    for path, step in routing_steps(settings):
+        at(path, step)
+
+
+def at(path: Sequence[str | int], step: Callable[[], object]) -> None:
+    """Take a step of checking whose errors then say which place of the request they are about.
+
+    Raises:
+        RondelError: what the step raises, with its place.
+    """
+    try:
         step()
+    except RondelError as error:
+        error.param = ".".join([*map(str, path), *([error.param] if error.param else [])])
+        raise
+
+
+def check_guards(guards: Sequence[RouteGuard]) -> None:
+    """Refuse guardrails that are not there or do not take their options.
+
+    Raises:
+        NotFound: a guardrail is not known.
+        Invalid: an option is wrong.
+    """
+    for position, guard in enumerate(guards):
+        at(("guardrails", position), lambda guard=guard: check_guard(guard.check, guard.options))
 
 
 def routing_steps(settings: RouteSettings) -> Iterator[tuple[tuple[str | int, ...], Callable[[], object]]]:
@@ -133,14 +156,14 @@ def check_rule(rule: RouteRule) -> None:
         raise Invalid("A rule without a condition always holds: make what it uses the route's target.")
     for name in when.headers:
         if not re.fullmatch(r"[a-z0-9-]+", name):
-            raise Invalid(f"{name!r} is no header in lower case.")
+            raise Invalid(f"{name!r} is no header in lower case.", param="when.headers")
         if name in _SECRET_HEADERS:
-            raise Invalid(f"A rule cannot look at the header {name!r}: it holds a secret.")
+            raise Invalid(f"A rule cannot look at the header {name!r}: it holds a secret.", param="when.headers")
     if when.hours:
-        parse_hours(when.hours)
-    time_zone(when.zone)
+        at(("when", "hours"), lambda: parse_hours(when.hours))
+    at(("when", "zone"), lambda: time_zone(when.zone))
     if not rule.use or rule.use.startswith("/") or rule.use.endswith("/"):
-        raise Invalid("A rule uses connection/model, or the name of a route or of a release.")
+        raise Invalid("A rule uses connection/model, or the name of a route or of a release.", param="use")
 
 
 def check_weights(weights: Sequence[float]) -> None:
@@ -182,6 +205,11 @@ def check_guard(check: str, options: Mapping[str, object]) -> None:
         NotFound: no guardrail is called so.
         Invalid: an option is wrong.
     """
+    at(("check",), lambda: GUARDRAILS.get(check))
+    at(("options",), lambda: _check_options(check, options))
+
+
+def _check_options(check: str, options: Mapping[str, object]) -> None:
     plugin: Any = GUARDRAILS.get(check)
     try:
         plugin(**{key: frozen(value) for key, value in options.items()})

@@ -10,8 +10,17 @@ from rondel.storage.models import Scope
 RESTING = "rondel_gateway_target_resting"
 CACHE = "rondel_gateway_cache"
 WORKER = "gateway-"
-OUTCOMES = {"hit": "hits", "semantic": "near hits", "joined": "joined", "miss": "misses"}
-"""How a look-up in the cache ended, as `Metrics.cached` tells it, and its word; the first three are no new call."""
+OUTCOMES = {
+    "hit": "hits",
+    "semantic": "hits by meaning",
+    "joined": "joined a call under way",
+    "miss": "misses",
+    "agreed": "hits checked: agreed",
+    "differed": "hits checked: differed",
+}
+"""How a look-up in the cache ended, as `GatewayRecord.cache` tells it, and its word."""
+SPARED = ("hit", "semantic", "joined")
+"""What needed no new call: a hit that is checked asks the model all the same."""
 
 
 class Calls(NamedTuple):
@@ -45,6 +54,23 @@ def calls_of(figures: Mapping[str, float | None], per_s: float) -> Calls:
         first_p95_ms=figures.get("ttft_p95_ms"),
         per_s=per_s,
     )
+
+
+class Looked(NamedTuple):
+    """Look-ups in the cache by outcome, in words, and the share that needed no new call."""
+
+    outcomes: tuple[tuple[str, int], ...]
+    share: float
+
+
+def looked(outcomes: Mapping[str, float]) -> Looked | None:
+    """From counts by outcome; requests that asked no cache have an empty one. None when there was no look-up."""
+    counts = {name: int(count) for name, count in outcomes.items() if name and count}
+    if not counts:
+        return None
+    told = sorted(counts, key=lambda name: ([*OUTCOMES, name].index(name), name))
+    spared = sum(counts.get(name, 0) for name in SPARED)
+    return Looked(tuple((OUTCOMES.get(name, name), counts[name]) for name in told), spared / sum(counts.values()))
 
 
 class CacheFigures(NamedTuple):
@@ -116,13 +142,11 @@ def _cache(scope: Scope, numbers: Iterable[Number]) -> CacheFigures | None:
             others[number.family] = others.get(number.family, 0) + number.value
     if not outcomes and not others:
         return None
-    total = sum(outcomes.values())
-    spared = total - outcomes.get("miss", 0)
-    told = sorted(outcomes.items(), key=lambda item: [*OUTCOMES, item[0]].index(item[0]))
+    found = looked(outcomes)
     return CacheFigures(
-        outcomes=tuple((OUTCOMES.get(name, name), int(count)) for name, count in told),
+        outcomes=found.outcomes if found else (),
         others=tuple((_plain(name), value) for name, value in sorted(others.items())),
-        share=spared / total if total else None,
+        share=found.share if found else None,
     )
 
 

@@ -46,7 +46,7 @@ class LimitLine(NamedTuple):
     """What a team, an end user or the project as a whole may use."""
 
     owner: str
-    policy: KeyPolicy
+    may_call: tuple[str, ...]
     limits: str
 
 
@@ -121,7 +121,7 @@ def keys_page(scope: Scope, known: Known, *, now: datetime) -> KeysPage:
         ended=tuple(line for line in lines if line.state == "off"),
         budgets=tuple(sorted(map(_budget, known.budgets), key=lambda line: (-line.share, line.owner))),
         limits=tuple(
-            LimitLine(known.names[owner], policy, told(policy))
+            LimitLine(known.names[owner], callable_by(policy), told(policy))
             for owner, policy in sorted(known.policies.items())
             if owner.kind is not OwnerKind.KEY and msgspec.structs.replace(policy, budget_nano=None) != KeyPolicy()
         ),
@@ -147,7 +147,7 @@ def _key(scope: Scope, key: Key, teams: Mapping[str, str], known: Known, now: da
         word=word,
         expires_at=key.expires_at,
         old_until=key.old_until if key.old_until and key.old_until > now else None,
-        may_call=(*policy.routes, *policy.models),
+        may_call=callable_by(policy),
         policy=policy,
         limits=told(policy),
         created_at=key.created_at,
@@ -193,11 +193,20 @@ def _budget(standing: Standing) -> BudgetLine:
     )
 
 
+def callable_by(policy: KeyPolicy) -> tuple[str, ...]:
+    """What a policy lets be called, in words; empty for everything."""
+    named = (*policy.routes, *policy.models)
+    passed = (*(f"anything at {one}" for one in policy.connections), *(f"MCP {one}" for one in policy.mcp))
+    return (*(named or ("every model",)), *passed) if passed else named
+
+
 def told(policy: KeyPolicy) -> str:
-    """The limits of a policy in words; empty when there are none."""
+    """The limits and guardrails of a policy in words; empty when there are none."""
     limits = (
         (policy.requests_per_minute, "requests/min"),
         (policy.tokens_per_minute, "tokens/min"),
         (policy.concurrent, "at once"),
     )
-    return ", ".join(f"{value:,} {unit}" for value, unit in limits if value is not None)
+    words = [f"{value:,} {unit}" for value, unit in limits if value is not None]
+    words += [f"guarded by {guard.check}" for guard in policy.guardrails]
+    return ", ".join(words)

@@ -82,10 +82,10 @@ class OnFailure(StrEnum):
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until a request is given up: for the connection, the first byte, between bytes, and in all."""
 
-    connect_s: float = 5.0
-    first_byte_s: float = 120.0
-    idle_s: float = 60.0
-    total_s: float = 600.0
+    connect_s: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    first_byte_s: Annotated[float, msgspec.Meta(gt=0)] = 120.0
+    idle_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
+    total_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
 
 
 class CacheMode(StrEnum):

@@ -1,5 +1,6 @@
 """Wire shapes of the gateway."""
 
+import re
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from rondel.errors import Invalid
 from rondel.gateway.configuring import Applied, Change
+from rondel.gateway.health import Calls
 from rondel.gateway.models import (
     Arm,
     CacheMode,
@@ -22,6 +24,7 @@ from rondel.gateway.models import (
 )
 from rondel.gateway.routing import Affinity, Policy, Weekday
 from rondel.gateway.secrets.models import Rotation, SecretView
+from rondel.gateway.watching import RouteHealth
 from rondel.identity.models import Owner
 from rondel.plugins import PluginInfo
 
@@ -255,6 +258,95 @@ class RouteOut(RouteIn):
         return cls(name=view.name, arms=[ArmOut.of(arm) for arm in view.arms], **settings)
 
 
+class CallsOut(BaseModel):
+    """Calls of the last hour; null is unknown. `first` is the time to the first token, or to the first byte."""
+
+    calls: int
+    per_s: float = Field(description="Over the last minute.")
+    error_share: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    first_p50_ms: float | None
+    first_p95_ms: float | None
+
+    @classmethod
+    def of(cls, calls: Calls) -> "CallsOut":
+        """From the figures."""
+        return cls.model_validate(calls._asdict())
+
+
+class TargetHealthOut(BaseModel):
+    """A model that a route may ask, and how it does; what a rule leads to on another route has no connection."""
+
+    role: str
+    release_id: str
+    release: str
+    connection: str
+    model: str
+    state: str
+    said: str
+    share: float | None = Field(description="Of the calls of this route; null while there are none.")
+    resting: int = Field(description="Workers of this machine whose breaker is open.")
+    workers: int
+    calls: CallsOut
+
+
+class ClauseOut(BaseModel):
+    """One part of a policy in words; `field` is where the route has it."""
+
+    subject: str
+    field: str
+    text: str
+
+
+class CacheHealthOut(BaseModel):
+    """Look-ups in the cache within the last hour."""
+
+    outcomes: dict[str, int]
+    share: float = Field(description="That needed no new call.")
+
+
+class RouteHealthOut(BaseModel):
+    """A route as it does now."""
+
+    name: str
+    state: str
+    policy: list[ClauseOut]
+    requests: CallsOut
+    targets: list[TargetHealthOut]
+    cache: CacheHealthOut | None
+
+    @classmethod
+    def of(cls, health: RouteHealth) -> "RouteHealthOut":
+        """From what is known."""
+        line, cache = health.line, health.cache
+        targets = [
+            TargetHealthOut(
+                role=step.role,
+                release_id=step.release_id,
+                release=step.name,
+                connection=target.connection,
+                model=target.model,
+                state=target.state,
+                said=target.problem or target.word,
+                share=target.share,
+                resting=target.resting,
+                workers=target.workers,
+                calls=CallsOut.of(target.calls),
+            )
+            for step in line.steps
+            for target in step.targets
+        ]
+        return cls(
+            name=line.name,
+            state=line.state,
+            policy=[ClauseOut.model_validate(clause._asdict()) for clause in health.policy],
+            requests=CallsOut.of(health.requests),
+            targets=targets,
+            cache=CacheHealthOut(outcomes=dict(cache.outcomes), share=cache.share) if cache else None,
+        )
+
+
 class LimitsIn(BaseModel):
     """What an owner may do; what is left out stays as it is, and null is unlimited."""
 
@@ -379,8 +471,16 @@ class AppliedOut(BaseModel):
         )
 
 
+_RANGE = re.compile(r"Expected `(?:float|int)` (>=|>|<=|<) (\S+)")
+_BOUNDS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+
+
 def _convert(values: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise Invalid(f"{error}.".replace(" - at `$.", " in `")) from error
+        said, _, path = str(error).partition(" - at `$.")
+        place = re.sub(r"\[(\d+)\]", r".\1", path.rstrip("`"))
+        if found := _RANGE.fullmatch(said):
+            said = f"This takes a number of {_BOUNDS[found[1]]} {float(found[2]):,.10g}"
+        raise Invalid(f"{said}, in {place!r}." if place else f"{said}.", param=place or None) from error

@@ -9,7 +9,7 @@ from rondel.audit.service import Audit
 from rondel.clock import to_ns
 from rondel.errors import Invalid, NotFound, RondelError, did_you_mean
 from rondel.events import announce
-from rondel.gateway.checking import check_connection, check_guard, check_route, default_url
+from rondel.gateway.checking import at, check_connection, check_guards, check_route, default_url
 from rondel.gateway.compiling import (
     Place,
     connections_of,
@@ -196,15 +196,17 @@ class Gateways:
         """
         check_route(name, settings)
         for fallback in settings.fallbacks:
-            self._releases.get(tx, scope, fallback)
-        named = [rule.use for rule in settings.rules if "/" not in rule.use]
-        judges = [settings.cascade.judge.route] if settings.cascade and settings.cascade.judge else []
+            at(("fallbacks",), lambda fallback=fallback: self._releases.get(tx, scope, fallback))
+        named = [(rule.use, f"rules.{place}.use") for place, rule in enumerate(settings.rules) if "/" not in rule.use]
+        judge = settings.cascade.judge if settings.cascade else None
+        judges = [(judge.route, "cascade.judge.route")] if judge else []
         releases = [release.name for release in self._releases.list(tx, scope)]
         routes = {*beside, *self.route_names(tx, scope)} - {name}
         for known, wanted in (({*routes, *releases}, named), (routes, judges)):
-            for one in wanted:
+            for one, place in wanted:
                 if one not in known:
-                    raise NotFound(f"Route {name!r} names {one!r}, which is not there. {did_you_mean(one, known)}")
+                    sentence = f"Route {name!r} names {one!r}, which is not there. {did_you_mean(one, known)}"
+                    raise NotFound(sentence, param=place)
         known = {route.name: route for route in self._store.routes(tx, scope)}
         created_at = known[name].created_at if name in known else tx.now()
         self._store.save_route(tx, scope, SavedRoute(name, settings, created_at))
@@ -260,10 +262,9 @@ class Gateways:
             raise Invalid(
                 "What may be called, and guardrails, are listed for keys and teams, not for end users or the project."
             )
-        for guard in policy.guardrails:
-            check_guard(guard.check, guard.options)
+        check_guards(policy.guardrails)
         for route in policy.routes:
-            self.route(tx, scope, route)
+            at(("routes",), lambda route=route: self.route(tx, scope, route))
         kept = msgspec.structs.replace(policy, budget_nano=None)
         if who.kind is OwnerKind.KEY:
             self._store.save_policy(tx, scope, who.id, kept)

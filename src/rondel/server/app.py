@@ -64,6 +64,8 @@ def told(error: RondelError) -> JSONResponse:
     body: dict[str, Any] = {"error": {"message": error.message, "type": error.code, "code": error.code}}
     if error.hint:
         body["error"]["hint"] = error.hint
+    if error.param:
+        body["error"]["param"] = error.param
     return JSONResponse(body, status_code=error.status, headers={"retry-after": "1"} if error.status == 503 else None)
 
 

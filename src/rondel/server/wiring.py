@@ -39,6 +39,7 @@ from rondel.gateway.secrets.service import Secrets
 from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
+from rondel.gateway.watching import Watching
 from rondel.governance import api as governance_api
 from rondel.governance.models import ErasureOrdered
 from rondel.governance.service import Policies
@@ -346,6 +347,15 @@ def tickers(ground: Foundation, services: Services, keeper: SnapshotKeeper, list
 def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> list[APIRouter]:
     """Every route of the server; each asks `Access` who is there, or shows a token of this installation."""
     rows, access = ground.rows, Access(ground.identity, ground.rows)
+    watching = Watching(
+        gateways=services.gateways,
+        keeper=keeper,
+        deployments=services.deployments,
+        releases=services.releases,
+        traces=services.traces,
+        clock=ground.clock,
+        figures=lambda: _figures(ground),
+    )
     return [
         identity_api.routes(ground.identity, rows, access),
         audit_api.routes(ground.audit, rows, access.scope(Role.VIEWER), access.scope(Role.ADMIN)),
@@ -372,8 +382,9 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
             keeper,
             rows,
             access,
-            lambda: left(ground.folder.run, ground.clock.now_ns()),
+            lambda: _figures(ground),
         ),
+        gateway_api.health(watching, rows, access),
         mcp_api.routes(services.gateways.mcp, rows, access),
         purges_api.routes(services.gateways.purges, lambda: _figures(ground), rows, access),
         prices_api.routes(services.prices, rows, access),
@@ -381,11 +392,11 @@ def routers(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> l
         gateway_api.internal(keeper, ground.secret),
         columns_api.routes(ground.columns, ground.internal_token),
         status.routes(ground, services, keeper, access),
-        pages(_console(ground, services, keeper)),
+        pages(_console(ground, services, keeper, watching)),
     ]
 
 
-def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> ConsoleServices:
+def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper, watching: Watching) -> ConsoleServices:
     return ConsoleServices(
         rows=ground.rows,
         clock=ground.clock,
@@ -397,6 +408,7 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         policies=services.policies,
         gateways=services.gateways,
         keeper=keeper,
+        watching=watching,
         datasets=services.datasets,
         prompts=services.prompts,
         runs=services.runs,
@@ -405,7 +417,6 @@ def _console(ground: Foundation, services: Services, keeper: SnapshotKeeper) -> 
         monitors=services.monitors,
         deployments=services.deployments,
         budgets=services.budgets,
-        figures=lambda: _figures(ground),
         asking=Asking(ground.public_url),
     )
 

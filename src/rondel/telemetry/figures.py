@@ -50,6 +50,7 @@ GROUPS: Mapping[str, str] = {
     "prompt": "prompt_name",
     "prompt_version": "prompt_version",
     "finish_reason": "finish_reason",
+    "cache": "JSONExtractString(attributes, 'cache')",
 }
 """What `aggregate` may group by, and its column."""
 

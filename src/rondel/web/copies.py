@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from rondel.telemetry.models import Span
@@ -51,11 +52,7 @@ def _messages(span: Span) -> list[dict[str, str]]:
 
 def replay_as_curl(route: str, span: Span) -> str:
     """The same request to the same route, through the gateway."""
-    body = json.dumps({"model": route, "messages": _messages(span)}, ensure_ascii=False)
-    return (
-        'curl "$RONDEL_URL/v1/chat/completions" -H "Authorization: Bearer $RONDEL_API_KEY" '
-        f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
-    )
+    return chat_as_curl({"model": route, "messages": _messages(span)})
 
 
 def replay_as_python(route: str, span: Span) -> str:
@@ -64,4 +61,54 @@ def replay_as_python(route: str, span: Span) -> str:
         "from openai import OpenAI\n\n"
         'client = OpenAI(base_url=f"{RONDEL_URL}/v1", api_key=RONDEL_API_KEY)\n'
         f"client.chat.completions.create(model={route!r}, messages={_messages(span)!r})"
+    )
+
+
+def chat_as_curl(body: Mapping[str, object]) -> str:
+    """A chat through the gateway."""
+    told = json.dumps(body, ensure_ascii=False)
+    return (
+        'curl "$RONDEL_URL/v1/chat/completions" -H "Authorization: Bearer $RONDEL_API_KEY" '
+        f"-H 'Content-Type: application/json' -d {shlex.quote(told)}"
+    )
+
+
+_CLIENTS = frozenset(
+    [
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "service_tier",
+        "stop",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+    ]
+)
+
+
+def chat_as_python(body: Mapping[str, object]) -> str:
+    """A chat with the OpenAI client, as a program that runs; what that client does not know goes as it is."""
+    own = [f"    {name}={value!r}," for name, value in body.items() if name in _CLIENTS]
+    others = {name: value for name, value in body.items() if name not in _CLIENTS}
+    given = "\n".join([*own, *([f"    extra_body={others!r},"] if others else [])])
+    return (
+        "import os\n\nfrom openai import OpenAI\n\n"
+        'client = OpenAI(base_url=os.environ["RONDEL_URL"] + "/v1", api_key=os.environ["RONDEL_API_KEY"])\n'
+        f"answer = client.chat.completions.create(\n{given}\n)\n"
+        "print(answer.choices[0].message.content)"
     )

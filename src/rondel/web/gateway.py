@@ -1,32 +1,18 @@
 """Gateway, and Keys & budgets: the pages and the dialogs that their buttons open. What they write goes to the public
 API."""
 
-from collections.abc import Mapping
-from datetime import timedelta
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from rondel.errors import RondelError
-from rondel.gateway.checking import default_url
-from rondel.gateway.compiling import LOCAL
-from rondel.gateway.health import MEASURES, NONE, Calls, calls_of, read_board
 from rondel.gateway.key_pages import Known, keys_page
-from rondel.gateway.models import RouteSettings, SavedConnection
-from rondel.gateway.pages import ConnectionForm, GatewayPage, RouteForm, Told, gateway_page
+from rondel.gateway.pages import ConnectionForm, GatewayPage, check_lines, gateway_page, route_form
 from rondel.identity.models import Caller, Role
 from rondel.identity.rules import INCLUDES, may
 from rondel.spend.budgets.models import Window
 from rondel.storage.models import Scope
-from rondel.telemetry.models import AggregateRow, TraceFilter
 from rondel.web.console import Console
-from rondel.web.formats import pretty
-
-SEEN = timedelta(hours=1)
-NOW = timedelta(minutes=1)
-"""How long back requests a second are counted."""
 
 
 def add(router: APIRouter, console: Console) -> None:
@@ -38,49 +24,10 @@ def add(router: APIRouter, console: Console) -> None:
 
 def read_gateway(console: Console, scope: Scope) -> GatewayPage:
     """The page as it is now."""
-    services = console.services
+    services, watching = console.services, console.services.watching
     with services.rows.reading() as tx:
-        connections = services.gateways.connections(tx, scope)
-        told = Told(
-            snapshot=services.keeper.snapshot(),
-            routes=services.gateways.routes(tx, scope),
-            connections=connections,
-            deployments=services.deployments.list(tx, scope),
-            names={release.id: release.name for release in services.releases.list(tx, scope)},
-            addresses={one.name: _address(one) for one in connections},
-        )
-    return gateway_page(scope, told, read_board(scope, services.figures()), read_calls(console, scope))
-
-
-def _address(connection: SavedConnection) -> str:
-    try:
-        return default_url(connection.provider, connection.base_url, connection.options)
-    except RondelError:  # its provider is not installed any more: the workers say so too
-        return connection.base_url
-
-
-def read_calls(console: Console, scope: Scope) -> dict[tuple[str, str], Calls]:
-    """Calls of the last hour by connection and model, by connection, and of all of them."""
-    traces, now = console.services.traces, console.services.clock.now()
-    hour, minute = TraceFilter(since=now - SEEN), TraceFilter(since=now - NOW)
-    found: dict[tuple[str, str], Calls] = {}
-    groups = ("connection", "model_requested")
-    per_s: dict[tuple[str, str], float] = {}
-    for row in traces.aggregate(scope, minute, group_by=groups, measures=("count",)):
-        connection, model = _target(row)
-        for target in {(connection, model), (connection, ""), ("", "")}:
-            per_s[target] = per_s.get(target, 0.0) + (row.measures["count"] or 0) / NOW.total_seconds()
-    for among in (groups, groups[:1], ()):
-        for row in traces.aggregate(scope, hour, group_by=among, measures=MEASURES):
-            if row.measures["count"]:
-                found[_target(row)] = calls_of(row.measures, per_s.get(_target(row), 0.0))
-    found.setdefault(("", ""), NONE)
-    return found
-
-
-def _target(row: AggregateRow) -> tuple[str, str]:
-    groups: Mapping[str, str] = row.group
-    return groups.get("connection", ""), groups.get("model_requested", "")
+        told = watching.told(tx, scope)
+    return gateway_page(scope, told, watching.board(scope), watching.seen(scope))
 
 
 def _add_pages(router: APIRouter, console: Console) -> None:
@@ -90,6 +37,14 @@ def _add_pages(router: APIRouter, console: Console) -> None:
     def gateway(request: Request, caller: Annotated[Caller, signed_in]) -> Response:
         view = read_gateway(console, caller.scope)
         return console.show(request, caller, "gateway/gateway.html", view, current="Gateway")
+
+    @router.get("/gateway/routes/{name}")
+    def route(request: Request, name: str, caller: Annotated[Caller, signed_in]) -> Response:
+        with services.rows.reading() as tx:
+            view = services.watching.route(tx, caller.scope, name)
+        trail = (("Gateway", "/gateway"),)
+        template = "gateway/standing.html"
+        return console.show(request, caller, template, view, current="Gateway", title=name, trail=trail)
 
     @router.get("/gateway/keys")
     def keys(request: Request, caller: Annotated[Caller, signed_in]) -> Response:
@@ -116,17 +71,12 @@ def _add_route_dialogs(router: APIRouter, console: Console) -> None:
     def route(request: Request, caller: Annotated[Caller, signed_in], name: str = "") -> Response:
         scope = caller.scope
         with services.rows.reading() as tx:
+            views = services.gateways.routes(tx, scope)
             view = services.gateways.route(tx, scope, name) if name else None
-            settings = view.settings if view else RouteSettings()
-            form = RouteForm(
-                name=name,
-                base=msgspec.json.encode(settings).decode(),
-                view=view,
-                connections=(*(one.name for one in services.gateways.connections(tx, scope)), LOCAL),
-                releases=tuple(release.name for release in services.releases.list(tx, scope)),
-                guardrails=pretty(msgspec.to_builtins(settings.guardrails)) if settings.guardrails else "",
-            )
-        return console.fragment(request, "gateway/route.html", form=form, settings=settings)
+            connections = [one.name for one in services.gateways.connections(tx, scope)]
+            releases = [release.name for release in services.releases.list(tx, scope)]
+        form = route_form(name, view, views, connections, releases)
+        return console.fragment(request, "gateway/route.html", form=form)
 
     @router.get("/gateway/connection")
     def connection(request: Request, caller: Annotated[Caller, signed_in], name: str = "") -> Response:
@@ -156,14 +106,16 @@ def _add_key_dialogs(router: APIRouter, console: Console) -> None:
             teams = services.identity.teams(tx, scope)
         template = "gateway/rotate.html" if what == "rotate" else "gateway/limits.html"
         owner = f"key:{found.id}"
-        return console.fragment(request, template, key=found, owner=owner, policy=policy, teams=teams)
+        checks = check_lines()
+        return console.fragment(request, template, key=found, owner=owner, policy=policy, teams=teams, checks=checks)
 
     @router.get("/gateway/keys/limits")
     def limits(request: Request, caller: Annotated[Caller, signed_in], owner: str = "") -> Response:
         with services.rows.reading() as tx:
             policy = services.gateways.policy(tx, caller.scope, owner) if owner else None
             teams = services.identity.teams(tx, caller.scope)
-        return console.fragment(request, "gateway/limits.html", key=None, owner=owner, policy=policy, teams=teams)
+        known = {"policy": policy, "teams": teams, "checks": check_lines()}
+        return console.fragment(request, "gateway/limits.html", key=None, owner=owner, **known)
 
     @router.get("/gateway/keys/budget")
     def budget(

@@ -21,8 +21,10 @@ from rondel.prompts.rules import render, variables_of
 from rondel.releases.models import Stage
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
+from rondel.telemetry.models import SpanKind
 from rondel.web.asking import Question, Telling, event
 from rondel.web.console import Console
+from rondel.web.copies import chat_as_curl, chat_as_python
 
 MOST = 8
 """Columns that one page shows."""
@@ -73,6 +75,7 @@ class PlaygroundPage:
     parameters: str
     prompts: tuple[Choice, ...]
     models: tuple[Choice, ...]
+    datasets: tuple[str, ...]
     may_ask: bool
     most: int = MOST
 
@@ -94,6 +97,7 @@ def add(router: APIRouter, console: Console) -> None:
     ) -> Response:
         with services.rows.reading() as tx:
             prompts, models = _prompts(console, tx, caller.scope), _models(console, tx, caller.scope)
+            datasets = tuple(dataset.name for dataset in services.datasets.list(tx, caller.scope))
         view = PlaygroundPage(
             columns=_columns(prompt or [], text or [], model or [], models),
             blank=Column(0, "", "", models[0].value if models else ""),
@@ -102,6 +106,7 @@ def add(router: APIRouter, console: Console) -> None:
             parameters=parameters,
             prompts=prompts,
             models=models,
+            datasets=datasets,
             may_ask=may(caller.actor.role, Role.CALLER),
         )
         return console.show(request, caller, "playground/playground.html", view, current="Playground")
@@ -111,12 +116,18 @@ def add(router: APIRouter, console: Console) -> None:
         if not may(caller.actor.role, Role.CALLER):
             raise Forbidden(f"{caller.actor.name!r} is {caller.actor.role.value} and may look, but not call models.")
         secret = services.identity.console_secret(caller.key.id)
-        question = Question(secret, caller.actor.name, _body(console, caller.scope, body))
+        wanted = {**_body(console, caller.scope, body), "stream": True, "stream_options": {"include_usage": True}}
+        question = Question(secret, caller.actor.name, json.dumps(wanted).encode())
         return StreamingResponse(
             answer(request, console, caller.scope, question),
             media_type="text/event-stream",
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
+
+    @router.post("/playground/copies")
+    def copies(body: AskedIn, caller: Annotated[Caller, signed_in]) -> dict[str, str]:
+        asked = _body(console, caller.scope, body)
+        return {"curl": chat_as_curl(asked), "python": chat_as_python(asked)}
 
 
 def _columns(
@@ -161,8 +172,8 @@ def _models(console: Console, tx: Tx, scope: Scope) -> tuple[Choice, ...]:
     return tuple(Choice(value, note) for value, note in list(found.items())[:MODELS])
 
 
-def _body(console: Console, scope: Scope, asked: AskedIn) -> bytes:
-    """The request to the gateway.
+def _body(console: Console, scope: Scope, asked: AskedIn) -> dict[str, object]:
+    """The request to the gateway, as no stream.
 
     Raises:
         Invalid: a template is wrong, or a variable is missing.
@@ -182,8 +193,8 @@ def _body(console: Console, scope: Scope, asked: AskedIn) -> bytes:
     rendered = [{"role": one.role, "content": one.content} for one in render(messages, values)]
     if "input" not in variables_of(messages) and (asked.input or not rendered):
         rendered.append({"role": "user", "content": asked.input})
-    body = {**parameters, **asked.parameters, "model": asked.model, "messages": rendered}
-    return json.dumps({**body, "stream": True, "stream_options": {"include_usage": True}}).encode()
+    own = {"model": asked.model, "messages": rendered}
+    return {**own, **parameters, **asked.parameters, **own}
 
 
 def written(text: str) -> tuple[Message, ...]:
@@ -229,10 +240,13 @@ async def _priced(console: Console, scope: Scope, trace_id: str) -> str:
 
 def _stored(console: Console, scope: Scope, trace_id: str) -> dict[str, Any] | None:
     try:
-        row = console.services.traces.get(scope, trace_id).row
+        trace = console.services.traces.get(scope, trace_id)
     except NotFound:
         return None
+    row = trace.row
+    calls = [span.span_id for span in trace.spans if span.kind is SpanKind.LLM]
     return {
+        "span": calls[-1] if calls else "",
         "cost": usd(row.cost_nano) if row.cost_nano is not None else None,
         "tokens": row.tokens,
         "model": row.model,

@@ -47,7 +47,7 @@ MEDIA_TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 SMALLEST_ZIPPED = 800
-_NAMED = re.compile(rb'(from |url\()("[\w./-]+)"')
+_NAMED = re.compile(rb'(from |url\(|import\()("[\w./-]+)"')
 
 
 @dataclass(frozen=True, slots=True)

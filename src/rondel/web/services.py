@@ -1,6 +1,6 @@
 """What the console reads. Wiring builds it once; no page reaches past it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,9 +10,9 @@ from rondel.datasets.service import Datasets
 from rondel.errors import NotFound
 from rondel.evaluation.models import Comparison, Evaluation, Result
 from rondel.experiments.service import Runs
-from rondel.gateway.exposition import Figures
 from rondel.gateway.keeping import SnapshotKeeper
 from rondel.gateway.service import Gateways
+from rondel.gateway.watching import Watching
 from rondel.governance.service import Policies
 from rondel.identity.service import Identity
 from rondel.monitoring.service import Monitors
@@ -62,6 +62,7 @@ class ConsoleServices:
     policies: Policies
     gateways: Gateways
     keeper: SnapshotKeeper
+    watching: Watching
     datasets: Datasets
     prompts: Prompts
     runs: Runs
@@ -70,8 +71,6 @@ class ConsoleServices:
     monitors: Monitors
     deployments: Deployments
     budgets: Budgets
-    figures: Callable[[], Sequence[Figures]]
-    """What the processes of this machine left for each other."""
     asking: Asking
     """The gateway, for the playground."""
 

@@ -10,7 +10,7 @@ from rondel.audit.service import Audit
 from rondel.datasets.models import Collected, DatasetVersion, Origin, Row
 from rondel.datasets.service import Datasets
 from rondel.datasets.store import DatasetStore
-from rondel.errors import Invalid, NotFound
+from rondel.errors import Conflict, Invalid, NotFound
 from rondel.identity.models import Actor
 from rondel.ids import Ids
 from rondel.storage.blobs.disk import DiskBlobs
@@ -201,3 +201,38 @@ def test_profile_and_schema_tell_what_is_in_a_version(
     properties = datasets.schema(version)["properties"]
     assert isinstance(properties, Mapping)
     assert properties["n"] == {"type": "integer"}
+
+
+def test_examples_are_put_after_those_that_are_there(
+    rows: Database, datasets: Datasets, scope: Scope, actor: Actor
+) -> None:
+    first = added(rows, datasets, scope, actor, rows_of("a", "bb", note="kept"))
+    row = Row(1, "ccc", "right", {"span_id": "s1"}, "", "c" * 32)
+    packed = datasets.pack_after(first, [row])
+    with rows.transaction() as tx:
+        second = datasets.add_after(tx, scope, actor, "faq", packed, first)
+    assert (second.number, second.size, second.parent_id) == (2, 3, first.id)
+    before, after = list(datasets.all_examples(first)), list(datasets.all_examples(second))
+    assert after[:2] == before
+    assert (after[2].input, after[2].trace_id, after[2].metadata) == ("ccc", "c" * 32, {"span_id": "s1"})
+    again = datasets.pack_after(second, [row])
+    with rows.transaction() as tx:
+        assert datasets.add_after(tx, scope, actor, "faq", again, second) == second, "it is there already"
+
+
+def test_a_dataset_that_is_not_there_is_made_by_its_first_example(
+    rows: Database, datasets: Datasets, scope: Scope, actor: Actor
+) -> None:
+    with rows.transaction() as tx:
+        assert datasets.newest(tx, scope, "fresh") is None
+        version = datasets.add_after(tx, scope, actor, "fresh", datasets.pack_after(None, rows_of("a")), None)
+        assert datasets.newest(tx, scope, "fresh") == version
+    assert (version.ref, version.parent_id) == ("fresh@1", None)
+
+
+def test_nothing_that_came_meanwhile_is_lost(rows: Database, datasets: Datasets, scope: Scope, actor: Actor) -> None:
+    first = added(rows, datasets, scope, actor, rows_of("a"))
+    packed = datasets.pack_after(first, rows_of("b"))
+    added(rows, datasets, scope, actor, rows_of("a", "c"))
+    with rows.transaction() as tx, pytest.raises(Conflict, match="got a new version meanwhile"):
+        datasets.add_after(tx, scope, actor, "faq", packed, first)

@@ -10,7 +10,8 @@ from fastapi import Body, FastAPI, Header
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from rondel.gateway.exposition import Figures, Number
-from rondel.gateway.models import KeyPolicy, PlainTarget, RouteSettings
+from rondel.gateway.models import CacheMode, CacheSettings, KeyPolicy, PlainTarget, RouteGuard, RouteSettings
+from rondel.gateway.routing import Cascade, Judge, RouteRule, When
 from rondel.gateway.service import Gateways
 from rondel.identity.models import Actor, Role
 from rondel.identity.service import Identity
@@ -33,6 +34,7 @@ def furnish_gateway(
     spares = (PlainTarget(connection="claude", model="claude-haiku-4.5", parameters={"temperature": 0.2}),)
     gateways.save_route(tx, scope, ada, "plain", RouteSettings(target=target, spares=spares))
     gateways.save_route(tx, scope, ada, "lost", RouteSettings(target=PlainTarget(connection="nowhere", model="x")))
+    gateways.save_route(tx, scope, ada, "rich", _rich(target, text))
     identity.add_team(tx, scope, ada, "checkout")
     named = text[:150] or "checkout-service"
     key = identity.issue_key(tx, scope, ada, name=named, role=Role.CALLER, team="checkout").key
@@ -54,6 +56,19 @@ def furnish_gateway(
     users = [f"u_{index}" for index in range(12)]
     charges = [Charge(*place, key.id, user, day, NANO * index // 14) for index, user in enumerate(users)]
     budgets.charge(tx, [*charges, Charge(*place, other.id, text[:100] or "u_1", day, None)])
+
+
+def _rich(target: PlainTarget, text: str) -> RouteSettings:
+    """Everything that a route can have, with `text` wherever a person may write."""
+    when = When(headers={"x-tier": text[:200] or "gold*"}, metadata={text[:200] or "plan": "free"}, hours="22:00-06:00")
+    return RouteSettings(
+        target=target,
+        spares=(PlainTarget(connection="claude", model=text[:100] or "claude-haiku-4.5", parameters={"stop": text}),),
+        rules=(RouteRule(when=when, use="plain"), RouteRule(when=When(tokens_over=8000), use="main/gpt-5")),
+        cascade=Cascade(judge=Judge(route="plain", rubric=text), shorter_than=5),
+        cache=CacheSettings(mode=CacheMode.SEMANTIC, ttl_s=90),
+        guardrails=(RouteGuard(check="json_schema", options={"schema": {"title": text}}),),
+    )
 
 
 def workers(

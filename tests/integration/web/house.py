@@ -45,6 +45,7 @@ from rondel.gateway.secrets.service import Secrets
 from rondel.gateway.secrets.store import SecretStore
 from rondel.gateway.service import Gateways
 from rondel.gateway.store import GatewayStore
+from rondel.gateway.watching import Watching
 from rondel.governance.service import Policies
 from rondel.governance.store import GovernanceStore
 from rondel.identity import api as identity_api
@@ -102,6 +103,8 @@ from rondel.web.asking import Asking
 from rondel.web.services import ConsoleServices, KeptEvaluations
 from tests.integration.web import samples
 from tests.integration.web.gateways import furnish_gateway, workers
+
+SURROUNDINGS = Surroundings("0.1.0", "a41f9c2" * 5, "", ("numpy==2.4",))
 
 
 class Letters:
@@ -181,12 +184,16 @@ def open_house(
             keys=Keys("", folder.parent / "secrets.key", folder),
         ),
     )
-    surveyor = FixedSurveyor(Surroundings("0.1.0", "a41f9c2" * 5, "", ("numpy==2.4",)))
-    runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=blobs, surveyor=surveyor)
+    runs = Runs(store=RunStore(), audit=audit, ids=ids, blobs=blobs, surveyor=FixedSurveyor(SURROUNDINGS))
     collected = FromTelemetry(traces.walk, parse_filter)
     datasets = Datasets(store=DatasetStore(), blobs=blobs, audit=audit, ids=ids, traces=collected)
     prompts = Prompts(store=PromptStore(), audit=audit, ids=ids)
     evaluations = KeptEvaluations()
+    keeper = SnapshotKeeper(gateways=gateways, rows=rows, clock=clock)
+    watching = Watching(
+        gateways=gateways, keeper=keeper, deployments=deployments, releases=releases, traces=traces, clock=clock,
+        figures=lambda: figures,
+    )  # fmt: skip
     services = ConsoleServices(
         rows=rows,
         clock=clock,
@@ -197,7 +204,8 @@ def open_house(
         lineages=Lineages(releases=releases, runs=runs, evaluations=evaluations),
         policies=policies,
         gateways=gateways,
-        keeper=SnapshotKeeper(gateways=gateways, rows=rows, clock=clock),
+        keeper=keeper,
+        watching=watching,
         datasets=datasets,
         prompts=prompts,
         runs=runs,
@@ -215,7 +223,6 @@ def open_house(
         ),
         deployments=deployments,
         budgets=budgets,
-        figures=lambda: figures,
         asking=Asking(gateway),
     )
     with rows.transaction() as tx:
@@ -245,6 +252,7 @@ def _app(services: ConsoleServices, measurements: Measurements, figures: list[Fi
         identity_api.routes(services.identity, rows, access),
         budgets_api.routes(services.budgets, rows, access),
         gateway_api.routes(services.gateways, configurations, services.keeper, rows, access, lambda: figures),
+        gateway_api.health(services.watching, rows, access),
     ]
     return build([pages(services), *api], version="0")
 

@@ -106,7 +106,10 @@ def test_the_section_of_the_settings_file_is_the_same_file() -> None:
         ),
         ("routes:\n  r:\n    capture: al", "3:14: routes.r.capture: This takes one of all, sample, errors, none"),
         ("routes:\n  r:\n    target: gpt", "3:13: routes.r.target: A target is written connection/model"),
-        ("routes:\n  r:\n    timeouts: {idle_s: fast}", "3:24: routes.r.timeouts.idle_s: This takes a number, not 'fa"),
+        (
+            "routes:\n  r:\n    timeouts: {idle_s: fast}",
+            "3:24: routes.r.timeouts.idle_s: This takes a number of more than 0, not 'fa",
+        ),
         ("routes: {'gpt-4.1': {attempts: x}}", "1:32: routes['gpt-4.1'].attempts: This takes a whole number"),
         ("routes: [r]", "1:1: routes: This takes a mapping of names, not a list."),
         ("routes: {r: {guardrails: pii}}", "1:26: routes.r.guardrails: This takes a list, not 'pii'."),

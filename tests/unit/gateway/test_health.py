@@ -6,7 +6,7 @@ import pytest
 
 from rondel.gateway.exposition import Figures, Number
 from rondel.gateway.health import Calls, calls_of, read_board
-from rondel.gateway.key_pages import Known, keys_page, told
+from rondel.gateway.key_pages import Known, callable_by, keys_page, told
 from rondel.gateway.models import (
     Arm,
     Connection,
@@ -19,7 +19,9 @@ from rondel.gateway.models import (
     Snapshot,
     Target,
 )
-from rondel.gateway.pages import GatewayPage, Told, gateway_page
+from rondel.gateway.pages import GatewayPage, gateway_page
+from rondel.gateway.routing import RouteRule, When
+from rondel.gateway.watching import Told
 from rondel.identity.models import Key, Owner, OwnerKind, Role
 from rondel.spend.budgets.models import Budget, Spent, Standing, Window
 from rondel.storage.models import Scope
@@ -91,7 +93,7 @@ def test_a_route_shows_whom_it_asks_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("figures", "calls", "state", "word"),
     [
-        ((), Calls(), "off", "not asked in the last hour"),
+        ((), Calls(), "off", "idle for an hour"),
         ((), FINE, "ok", "answers"),
         ((), FINE._replace(error_share=0.019), "ok", "answers"),
         ((), FINE._replace(error_share=0.25), "warn", "25 % of its calls fail"),
@@ -142,6 +144,37 @@ def test_figures_of_the_cache_are_shown_only_when_a_worker_has_some() -> None:
     assert cache.share == 6 / 16
     elsewhere = [Number("rondel_gateway_cache_total", 3, (("project", "other"), ("outcome", "hit")))]
     assert read_board(SCOPE, [worker(0, *elsewhere)]).cache is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (KeyPolicy(), ()),
+        (KeyPolicy(routes=("support",), models=("main/*",)), ("support", "main/*")),
+        (KeyPolicy(connections=("main",)), ("every model", "anything at main")),
+        (KeyPolicy(routes=("support",), mcp=("search/*",)), ("support", "MCP search/*")),
+    ],
+)
+def test_what_a_key_may_call_is_told_whole(policy: KeyPolicy, words: tuple[str, ...]) -> None:
+    assert callable_by(policy) == words
+
+
+def test_the_targets_of_rules_stand_behind_the_routes_own_and_their_problems_are_told() -> None:
+    settings = RouteSettings(
+        target=PlainTarget(connection="main", model="gpt"),
+        rules=(
+            RouteRule(when=When(tokens_over=9), use="other/long"),
+            RouteRule(when=When(tokens_over=5), use="v2"),
+            RouteRule(when=When(tokens_over=1), use="elsewhere"),
+        ),
+    )
+    steps = page(settings).routes[0].steps
+    assert [(step.role, step.name, [target.model for target in step.targets]) for step in steps] == [
+        ("target", "", ["gpt"]),
+        ("rule 1", "", ["long"]),
+        ("rule 2", "v2", ["x"]),
+        ("rule 3", "elsewhere", []),
+    ]
 
 
 def test_a_server_is_no_worker() -> None:

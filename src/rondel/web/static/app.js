@@ -1,7 +1,7 @@
 // What the server cannot do: keys, the theme, dialogs, copying, and posting to the public API. No framework.
 // @ts-check
 import { startList } from "./list.js";
-import { $, $$, isForDialog, keys, openDialog, say, send } from "./page.js";
+import { $, $$, copy, isForDialog, keys, openDialog, say, send } from "./page.js";
 
 /** A small dialog of our own, so that Enter and Escape do what they say. @param {HTMLElement} button */
 function askThenPost(button) {
@@ -35,95 +35,6 @@ async function post(button) {
   result.ok ? location.reload() : say(result.said);
 }
 
-/** How a field's text is read, by the kind behind its name (`amount:dollars`); undefined leaves it out. @type {Record<string, (text: string, base: any) => unknown>} */
-const READ = {
-  number: (text) => (text ? Number(text) : undefined),
-  "number?": (text) => (text ? Number(text) : null),
-  numbers: (text) => text.split(/[\s,]+/).filter(Boolean).map(Number),
-  dollars: (text) => Math.round(Number(text) * 1e9),
-  list: (text) => text.split(/[\s,]+/).filter(Boolean),
-  json: (text) => (text ? JSON.parse(text) : undefined),
-  moment: (text) => (text ? new Date(text).toISOString() : undefined),
-  targets: (text, base) => text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
-    const at = line.indexOf("/");
-    const [connection, model] = at < 0 ? [line, ""] : [line.slice(0, at), line.slice(at + 1)];
-    return (base ?? []).find((/** @type {any} */ one) => one.connection === connection && one.model === model) ?? { connection, model };
-  }),
-};
-
-/** Put `value` at a dotted name. @param {Record<string, any>} body @param {string} name @param {unknown} value */
-function put(body, name, value) {
-  const [first, ...rest] = name.split(".");
-  if (!rest.length) { value === undefined ? delete body[first] : (body[first] = value); return; }
-  body[first] ??= {};
-  put(body[first], rest.join("."), value);
-}
-
-/** The field that an error is about: the one it names, else one whose value or label it quotes. @param {HTMLFormElement} form @param {string} said @param {string} param */
-function fieldOf(form, said, param) {
-  const fields = /** @type {HTMLInputElement[]} */ ([...form.elements].filter((field) => field.getAttribute("name") && field.getAttribute("type") !== "hidden"));
-  const named = (/** @type {HTMLInputElement} */ field) => field.name.split(":")[0];
-  const label = (/** @type {HTMLInputElement} */ field) => field.labels?.[0]?.firstChild?.textContent?.trim().toLowerCase() ?? "";
-  const told = said.toLowerCase();
-  return fields.find((field) => param && (named(field) === param || param.startsWith(`${named(field)}.`)))
-    ?? fields.find((field) => field.value.trim() && said.includes(`'${field.value.trim()}'`))
-    ?? fields.find((field) => label(field).length > 3 && told.includes(label(field)));
-}
-
-/** Say what is wrong beside the field it is about, else at the end of the form. @param {HTMLFormElement} form @param {string} said @param {string} param */
-function complain(form, said, param = "") {
-  for (const old of $$(".said.at", form)) old.remove();
-  for (const old of $$("[aria-invalid]", form)) { old.removeAttribute("aria-invalid"); old.removeAttribute("aria-describedby"); }
-  const whole = $(".said", form);
-  if (whole) whole.textContent = "";
-  if (!said) return;
-  const field = fieldOf(form, said, param);
-  if (!field) { if (whole) whole.textContent = said; return; }
-  const note = document.createElement("span");
-  Object.assign(note, { className: "said at", id: "said-at", textContent: said });
-  note.setAttribute("role", "alert");
-  field.setAttribute("aria-invalid", "true");
-  field.setAttribute("aria-describedby", "said-at");
-  field.closest("details")?.setAttribute("open", "");
-  field.after(note);
-  field.focus();
-}
-
-/** A form with `data-api="POST /api/v1/..."`: fields become JSON over `data-base`; `name:kind` is read as `READ` says. @param {HTMLFormElement} form */
-async function submit(form) {
-  const base = JSON.parse(form.dataset.base ?? "{}");
-  /** @type {Record<string, any>} */ const body = structuredClone(base);
-  let [method, path] = (form.dataset.api ?? "").split(" ");
-  complain(form, "");
-  for (const [key, value] of new FormData(form)) {
-    const [name, kind] = key.split(":");
-    const text = String(value).trim();
-    if (kind === "path") path = path.replace(`{${name}}`, encodeURIComponent(text));
-    else if (kind && kind !== "flag") {
-      try { put(body, name, READ[kind](text, base[name])); }
-      catch { return complain(form, "This is no JSON.", name); }
-    } else if (text && kind !== "flag") put(body, name, text);
-    else if (name.includes(".")) put(body, name, "");
-  }
-  for (const box of /** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll('input[name$=":flag"]'))) body[box.name.split(":")[0]] = box.checked;
-  for (const [name, value] of Object.entries(body)) if (value && typeof value === "object" && "connection" in value && !value.connection && !value.model) body[name] = null;
-  const result = await send(path, body, method);
-  if (!result.ok) return complain(form, result.said, result.param);
-  if (form.dataset.shows) return showOnce(form, String(result.body?.[form.dataset.shows] ?? ""));
-  if (form.dataset.then !== undefined) form.dataset.then ? (location.href = form.dataset.then) : location.reload();
-  else { form.closest("dialog")?.close(); say(form.dataset.done ?? "Done."); }
-}
-
-/** A secret that nobody can see again: the page is new once the dialog is closed. @param {HTMLFormElement} form @param {string} secret */
-function showOnce(form, secret) {
-  const body = /** @type {HTMLElement} */ ($(".body", form));
-  body.innerHTML = '<p><b>Copy it now: it is shown this once.</b></p><div class="cmd"><code></code><button type="button" aria-label="Copy the secret">Copy</button></div><div class="ends"><button type="button" class="btn pri" data-close>Done</button></div>';
-  /** @type {HTMLElement} */ ($("code", body)).textContent = secret;
-  /** @type {HTMLElement} */ ($(".cmd button", body)).dataset.copy = secret;
-  form.closest("dialog")?.addEventListener("close", () => location.reload());
-  $(".cmd button", body)?.focus();
-}
-
 function toggleTheme() {
   const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
   document.documentElement.dataset.theme = localStorage.theme = theme;
@@ -136,12 +47,6 @@ function showTab(tab) {
     const pane = document.getElementById(other.getAttribute("aria-controls") ?? "");
     if (pane) pane.hidden = other !== tab;
   }
-}
-
-/** @param {string} text */
-async function copy(text) {
-  await navigator.clipboard?.writeText(text === "link" ? location.href : text);
-  say("Copied.");
 }
 
 document.addEventListener("click", (event) => {
@@ -158,9 +63,11 @@ document.addEventListener("click", (event) => {
   else if (hit.getAttribute("role") === "tab") showTab(hit);
 });
 
-document.addEventListener("submit", (event) => {
+document.addEventListener("submit", async (event) => {
   const form = /** @type {HTMLFormElement} */ (event.target);
-  if (form.dataset.api) { event.preventDefault(); submit(form); }
+  if (!form.dataset.api) return;
+  event.preventDefault();
+  (await import("./form.js")).submit(form);
 });
 
 const PLACES = { l: "/", t: "/traces", m: "/monitors", d: "/datasets", p: "/prompts", e: "/experiments", o: "/models", r: "/releases", g: "/gateway", k: "/gateway/keys", y: "/playground", a: "/audit" };

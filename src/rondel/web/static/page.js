@@ -13,6 +13,21 @@ export function say(text) {
   setTimeout(() => { if (toast.textContent === text) toast.textContent = ""; }, 3000);
 }
 
+/** Copy a text, or the page's address for "link"; without a secure origin the browser has only the old way. @param {string} text */
+export async function copy(text) {
+  if (text === "link") text = location.href;
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else {
+    const field = document.createElement("textarea");
+    field.value = text;
+    (document.querySelector("dialog[open]") ?? document.body).append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  say("Copied.");
+}
+
 /** Put `name=value` into the address without a request; an empty value takes it out. @param {string} name @param {string} value */
 export function keepInAddress(name, value) {
   const url = new URL(location.href);
@@ -31,6 +46,8 @@ export async function openDialog(href) {
     if (!dialog) return say(answer.ok ? "Nothing to show." : `${answer.status}: ${holder.textContent?.trim().slice(0, 200)}`);
     globalThis.htmx?.process(holder);
     dialog.addEventListener("close", () => { holder.textContent = ""; });
+    const form = /** @type {HTMLFormElement | null} */ (dialog.querySelector("form[data-api]"));
+    if (form) (await import("./form.js")).begin(form);
     dialog.showModal();
     const field = /** @type {HTMLElement | null} */ (dialog.querySelector("[autofocus], input, select, textarea"));
     field?.focus();

@@ -1,6 +1,6 @@
 // The playground: every column is one stream of its own, read as it comes.
 // @ts-check
-import { $, $$, say, send } from "./page.js";
+import { $, $$, copy, say, send } from "./page.js";
 
 const form = /** @type {HTMLFormElement} */ ($("#play"));
 const holder = /** @type {HTMLElement} */ ($("#columns"));
@@ -8,6 +8,7 @@ const columns = () => $$("[data-column]", holder);
 /** @type {WeakMap<HTMLElement, AbortController>} */ const asking = new WeakMap();
 /** @type {WeakSet<HTMLElement>} */ const busy = new WeakSet();
 /** @type {WeakMap<HTMLElement, string>} */ const answers = new WeakMap();
+/** What was asked in a column, and what is known of its answer. @type {WeakMap<HTMLElement, any>} */ const asked = new WeakMap();
 
 /** @param {HTMLElement} column @param {string} name @returns {any} */
 const field = (column, name) => $(`[data-field="${name}"]`, column);
@@ -65,6 +66,8 @@ function buttons() {
     /** @type {HTMLElement} */ ($("[data-diff]", column)).hidden = !index || isBusy || !first || !answers.get(column);
     const saving = $("[data-save]", column);
     if (saving) saving.hidden = Boolean(field(column, "prompt").value) || !field(column, "text").value.trim();
+    const keeping = $("[data-keep]", column);
+    if (keeping) keeping.hidden = isBusy || !answers.get(column);
     const text = field(column, "text");
     text.disabled = Boolean(field(column, "prompt").value);
     text.placeholder = text.disabled ? "The prompt above is used" : "You are brief.";
@@ -81,6 +84,7 @@ function take(column, name, told) {
   if (name === "begun") {
     const link = /** @type {HTMLAnchorElement} */ ($("[data-trace]", column));
     if (told.trace) { link.href = `/traces/${told.trace}`; link.hidden = false; }
+    Object.assign(asked.get(column), { trace: told.trace, release: told.release });
   } else if (name === "text") {
     const isAtEnd = out.scrollTop + out.clientHeight >= out.scrollHeight - 8;
     out.append(told.text);
@@ -92,7 +96,10 @@ function take(column, name, told) {
     state(column, told.finish && told.finish !== "stop" ? `done: ${told.finish}` : "done");
     if (told.tokens_out !== null) figure(column, "tokens", `${(told.tokens_in ?? 0).toLocaleString("en")} → ${told.tokens_out.toLocaleString("en")}`);
   } else if (name === "failed") fail(column, told.message);
-  else if (name === "stored") figure(column, "cost", told.cost ?? (told.model === undefined ? "not stored yet" : "unknown"));
+  else if (name === "stored") {
+    figure(column, "cost", told.cost ?? (told.model === undefined ? "not stored yet" : "unknown"));
+    Object.assign(asked.get(column), { span: told.span, served: told.model });
+  }
 }
 
 /** @param {HTMLElement} column @param {string} message */
@@ -121,6 +128,18 @@ async function* events(response) {
   }
 }
 
+/** A column's question as the server takes it. @param {HTMLElement} column @param {any} shared */
+function question(column, shared) {
+  const prompt = field(column, "prompt").value.trim();
+  return { ...shared, prompt, text: prompt ? "" : field(column, "text").value, model: field(column, "model").value.trim() };
+}
+
+/** What all columns are asked with. */
+const common = () => ({ input: form.elements.input.value, variables: pairs(form.elements.variables.value, false), parameters: pairs(form.elements.parameters.value, true) });
+
+/** @param {string} path @param {object} body @param {AbortSignal} [signal] */
+const post = (path, body, signal) => fetch(path, { method: "POST", headers: { "Content-Type": "application/json", "HX-Request": "true" }, body: JSON.stringify(body), signal });
+
 /** @param {HTMLElement} column @param {object} shared */
 async function ask(column, shared) {
   const stop = new AbortController();
@@ -132,12 +151,13 @@ async function ask(column, shared) {
   /** @type {HTMLElement} */ ($("[data-out]", column)).textContent = "";
   /** @type {HTMLElement} */ ($("[data-diff]", column)).setAttribute("aria-pressed", "false");
   /** @type {HTMLElement} */ ($("[data-trace]", column)).hidden = true;
+  /** @type {HTMLElement} */ ($("[data-kept]", column)).hidden = true;
   state(column, "asks");
   buttons();
-  const prompt = field(column, "prompt").value.trim();
-  const body = { ...shared, prompt, text: prompt ? "" : field(column, "text").value, model: field(column, "model").value.trim() };
+  const body = question(column, shared);
+  asked.set(column, { body });
   try {
-    const answer = await fetch("/playground/ask", { method: "POST", headers: { "Content-Type": "application/json", "HX-Request": "true" }, body: JSON.stringify(body), signal: stop.signal });
+    const answer = await post("/playground/ask", body, stop.signal);
     if (answer.ok) for await (const { name, told } of events(answer)) take(column, name, told);
     else fail(column, await refusal(answer));
   } catch (error) {
@@ -162,7 +182,7 @@ function run() {
   const said = /** @type {HTMLElement} */ ($(".said", form));
   said.textContent = "";
   try {
-    const shared = { input: form.elements.input.value, variables: pairs(form.elements.variables.value, false), parameters: pairs(form.elements.parameters.value, true) };
+    const shared = common();
     keep();
     for (const column of columns()) ask(column, shared);
   } catch (error) {
@@ -203,28 +223,82 @@ function compare(column, button) {
   out.replaceChildren(isOn ? difference(answers.get(columns()[0]) ?? "", own) : own);
 }
 
-/** Free text becomes a version of a prompt. @param {HTMLElement} column */
-function save(column) {
-  const text = field(column, "text").value;
+/** A dialog with fields of our own; `act` gives the sentence of what went wrong, or nothing. @param {string} title @param {string} fields @param {string} button @param {(form: HTMLFormElement) => Promise<string>} act */
+function dialogOf(title, fields, button, act) {
   const dialog = document.createElement("dialog");
-  dialog.setAttribute("aria-label", "Save prompt");
-  dialog.innerHTML = '<form method="dialog"><header><h2>Save prompt</h2></header><div class="body form"><label>Name<input required maxlength="100" autofocus autocomplete="off" placeholder="support/answer"></label><p class="said" role="alert"></p><div class="ends"><button type="button" class="btn" data-close>Cancel</button><button class="btn pri">Save version</button></div></div></form>';
-  $("form", dialog)?.addEventListener("submit", async (event) => {
+  dialog.setAttribute("aria-label", title);
+  dialog.innerHTML = `<form method="dialog"><header><h2>${title}</h2></header><div class="body form">${fields}<p class="said" role="alert"></p><div class="ends"><button type="button" class="btn" data-close>Cancel</button><button class="btn pri">${button}</button></div></div></form>`;
+  const inside = /** @type {HTMLFormElement} */ ($("form", dialog));
+  inside.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const takesInput = /\{\{\s*input\s*\}\}/.test(text);
-    const messages = takesInput ? [{ role: "user", content: text }] : [{ role: "system", content: text }, { role: "user", content: "{{ input }}" }];
-    const name = /** @type {HTMLInputElement} */ ($("input", dialog)).value.trim();
-    const result = await send("/api/v1/prompts", { name, messages, note: "from the playground" });
-    if (!result.ok) { /** @type {HTMLElement} */ ($(".said", dialog)).textContent = result.said; return; }
-    field(column, "prompt").value = `${name}@${/** @type {any} */ (result.body).number}`;
-    dialog.close();
-    buttons();
-    keep();
-    say("Saved.");
+    const said = await act(inside);
+    said ? (/** @type {HTMLElement} */ ($(".said", dialog)).textContent = said) : dialog.close();
   });
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
+  return inside;
+}
+
+/** Free text becomes a version of a prompt. @param {HTMLElement} column */
+function save(column) {
+  const text = field(column, "text").value;
+  dialogOf("Save prompt", '<label>Name<input name="name" required maxlength="100" autofocus autocomplete="off" placeholder="support/answer"></label>', "Save version", async (inside) => {
+    const takesInput = /\{\{\s*input\s*\}\}/.test(text);
+    const messages = takesInput ? [{ role: "user", content: text }] : [{ role: "system", content: text }, { role: "user", content: "{{ input }}" }];
+    const name = inside.elements.name.value.trim();
+    const result = await send("/api/v1/prompts", { name, messages, note: "from the playground" });
+    if (!result.ok) return result.said;
+    field(column, "prompt").value = `${name}@${/** @type {any} */ (result.body).number}`;
+    buttons();
+    keep();
+    say("Saved.");
+    return "";
+  });
+}
+
+/** JSON that is an object or a list is kept as such, other text as text. @param {string} text */
+function value(text) {
+  try {
+    const read = JSON.parse(text);
+    return read && typeof read === "object" ? read : text;
+  } catch { return text; }
+}
+
+/** The question and its answer become an example, which knows the trace and span that they come from. @param {HTMLElement} column */
+function keepExample(column) {
+  const { body, trace, span, release, served } = asked.get(column);
+  const answer = answers.get(column) ?? "";
+  const fields = '<label>Dataset<input name="dataset" list="dataset-names" required maxlength="100" autofocus autocomplete="off" placeholder="support-golden"><small>A name that is new makes a dataset; an old one gets a version with this example at its end.</small></label><label>Question<textarea name="question" rows="2"></textarea></label><label>Right answer<textarea name="answer" rows="4"></textarea><small>Mend it where the model was wrong; empty leaves it open.</small></label>';
+  const inside = dialogOf("Save as dataset item", fields, "Save example", async ({ elements }) => {
+    const name = elements.dataset.value.trim();
+    const [input, right] = [elements.question.value, elements.answer.value];
+    const example = {
+      input: Object.keys(body.variables).length ? { ...body.variables, messages: [{ role: "user", content: input }] } : input,
+      expected: right.trim() ? value(right) : null,
+      metadata: Object.fromEntries(Object.entries({ source: "playground", model: served || body.model, prompt: body.prompt, release, span_id: span, output: answer }).filter(([, told]) => told)),
+      trace_id: trace || null,
+    };
+    const result = await send("/api/v1/datasets", { name, rows: [example], extend: true });
+    if (!result.ok) return result.said;
+    const { ref } = /** @type {any} */ (result.body);
+    const link = /** @type {HTMLAnchorElement} */ ($("[data-kept]", column));
+    link.href = `/datasets/${encodeURIComponent(ref)}`;
+    link.textContent = `Kept in ${ref}`;
+    link.hidden = false;
+    return "";
+  });
+  inside.elements.question.value = body.input;
+  inside.elements.answer.value = answer;
+}
+
+/** What the column asks, as somebody else would ask it. @param {HTMLElement} column @param {HTMLElement} button */
+async function copyAs(column, button) {
+  button.closest("details")?.removeAttribute("open");
+  try {
+    const answer = await post("/playground/copies", question(column, common()));
+    answer.ok ? copy((await answer.json())[button.dataset.as ?? ""]) : say(await refusal(answer));
+  } catch (error) { say(/** @type {Error} */ (error).message); }
 }
 
 document.addEventListener("click", (event) => {
@@ -241,11 +315,13 @@ document.addEventListener("click", (event) => {
   }
   if (target.closest("[data-stop-all]")) return stopAll();
   const column = /** @type {HTMLElement | null} */ (target.closest("[data-column]"));
-  const button = /** @type {HTMLElement | null} */ (target.closest("[data-stop], [data-remove], [data-diff], [data-save]"));
+  const button = /** @type {HTMLElement | null} */ (target.closest("[data-stop], [data-remove], [data-diff], [data-save], [data-keep], [data-as]"));
   if (!column || !button) return;
   if (button.dataset.stop !== undefined) asking.get(column)?.abort();
   else if (button.dataset.diff !== undefined) compare(column, button);
   else if (button.dataset.save !== undefined) save(column);
+  else if (button.dataset.keep !== undefined) keepExample(column);
+  else if (button.dataset.as) copyAs(column, button);
   else { asking.get(column)?.abort(); column.remove(); letter(); keep(); }
 });
 
