@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from rondel.gateway.models import GuardRule, OnFailure
+from rondel.gateway.models import Allowance, GuardRule, OnFailure
+from rondel.spend.budgets.models import Window
+from rondel.spend.models import ModelPrice
 from tests.integration.gateway.asking import ask, events_of, streamed_text, text_of
 from tests.integration.gateway.gateway import Gateway, parameters, release, route, target, with_limits
 from tests.integration.gateway.upstream import Behaviour, Line, Seen, Upstream, chunk, completion, say
@@ -97,14 +99,25 @@ def test_an_answer_that_breaks_the_schema_is_asked_for_again(gateway: Gateway, u
         await line.json(completion('{"a": 1}' if len(upstream.seen) > 1 else "no json"))
 
     upstream.on("up-1", answer)
-    gateway.write(releases=(release("live", target(), guardrails=(_json_guard(OnFailure.RETRY),)),))
+    priced = target(price=ModelPrice(input_nano=0, output_nano=1_000_000_000))
+    gateway.write(
+        keys=(with_limits(budgets=(Allowance(Window.TOTAL, 10**9),)),),
+        releases=(release("live", priced, guardrails=(_json_guard(OnFailure.RETRY),)),),
+    )
     gateway.start()
     assert json.loads(text_of(ask(gateway))) == {"a": 1}
     assert len(upstream.seen) == 2
+    record = gateway.record()
+    assert record.cost_nano is not None
+    assert (record.attempts[0].cost_nano, record.attempts[1].cost_nano) == (record.cost_nano, None)
+    assert record.charged_nano == 2 * record.cost_nano, "what the guardrail refused was paid for"
     upstream.on("up-1", say("never json"))
     refused = ask(gateway)
     assert refused.status_code == 422
     assert refused.json()["error"]["code"] == "guardrail_refused"
+    record = gateway.record(2)
+    assert record.cost_nano is not None
+    assert record.charged_nano == len(record.attempts) * record.cost_nano
 
 
 def test_an_answer_that_breaks_the_schema_is_refused(gateway: Gateway, upstream: Upstream) -> None:

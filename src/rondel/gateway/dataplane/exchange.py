@@ -25,7 +25,7 @@ from rondel.gateway.dataplane.guarding import check_fields
 from rondel.gateway.dataplane.intake import EXCERPT, Gather, Intake, Outcome, Relay
 from rondel.gateway.dataplane.limits import NO_TICKET, Ticket
 from rondel.gateway.dataplane.ports import Reply
-from rondel.gateway.dataplane.recording import Result, Tried, record_of
+from rondel.gateway.dataplane.recording import Result, Tried, note_spent, record_of
 from rondel.gateway.dataplane.sending import send
 from rondel.gateway.dataplane.translating import ChatWriter, intake_of, spoken
 from rondel.gateway.dataplane.upstream import Dial, Line
@@ -96,6 +96,7 @@ class Exchange:
         self._call: Call | None = None
         self._status = 0
         self._refused: Outcome | None = None
+        self._refused_try: Tried | None = None
         self._retry_after: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_late = self._is_begun = self._is_over = self._is_paused = False
@@ -340,7 +341,8 @@ class Exchange:
         if outcome.error and not self._is_begun and not outcome.is_refused:
             self.excerpt = outcome.excerpt
             if outcome.verdicts:
-                self._refused = outcome
+                self._refused, self._refused_try = outcome, self.tried[-1]
+                note_spent(self, self.tried[-1], outcome.folded)  # it was made, and the caller does not get it
             self._fail(outcome.error, 422 if outcome.verdicts else 502)
             return
         self._finish(outcome)
@@ -396,7 +398,8 @@ class Exchange:
     def _give_up(self) -> None:
         """The last try's failure is the answer."""
         self.excerpt = self._error_body[:EXCERPT] or self.excerpt
-        if self._refused is not None:
+        if self._refused is not None and self._refused_try is not None:
+            self._refused_try.tokens = self._refused_try.nano = None  # they stand in the record itself
             self._refused.is_refused = True
             self._finish(self._refused)
         else:
@@ -517,7 +520,7 @@ class Exchange:
             is_given = self.seeking is not None and self.seeking.is_given
             is_unused = record.tokens is None and (is_given or result.status >= 300)
             used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
-            if used is not None and self.lane.cascade is not None:
+            if used is not None and self.lane.answers > 1:
                 used += sum(total_tokens(each.tokens) for each in record.attempts if each.tokens is not None)
             self.way.meter.settle(self.ticket, used, record.charged_nano)
         self._result, self._answer = result, answer

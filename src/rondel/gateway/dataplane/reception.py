@@ -111,6 +111,7 @@ class Reception:
                 body = _encode({"input_tokens": guess.tokens})
                 reply.answer(Answer(200, body, headers=answer_headers(asked, "")))
                 return None
+            taken = Taken(taken.lane, ())  # a shadow has nothing to say to it
         ticket = way.meter.admit(asked.user, guess.tokens, guess.nano * taken.lane.answers, worker.now())
         pair_id = asked.request_id if taken.shadows else ""
         exchange = exchange_of(taken.lane)(worker, asked, way, taken.lane, ticket, reply, pair_id)

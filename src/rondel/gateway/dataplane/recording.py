@@ -101,7 +101,7 @@ def record_of(told: Told, result: Result, worker: Worker) -> GatewayRecord:
         if is_captured(route.capture, route.capture_share, asked.request_id, failed=failed):
             kept = _payloads(told, folded.body or told.excerpt, route.capture_limit)
     charged = _charged(told, result, tokens, charge)
-    if lane.cascade is not None:
+    if lane.answers > 1:
         earlier = [each.nano for each in tried if each.nano is not None]
         charged = sum(earlier, charged or 0) if earlier else charged
     # By position, in the order of the record's fields: by name it would take ten times as long.

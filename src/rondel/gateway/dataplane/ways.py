@@ -12,7 +12,7 @@ from rondel.gateway.dataplane.choosing import Picker
 from rondel.gateway.dataplane.limits import Meter
 from rondel.gateway.dataplane.plan import Found, Guard, Plan
 from rondel.gateway.dataplane.upstream import Endpoint
-from rondel.gateway.models import Operation, ReleaseCall, Route, Target, VirtualKey
+from rondel.gateway.models import OnFailure, Operation, ReleaseCall, Route, Target, VirtualKey
 from rondel.gateway.picking import Traits, holds
 from rondel.gateway.ports import Call, Capability
 from rondel.gateway.routing import Affinity, Cascade, Hedge, Policy, Ruled, When
@@ -88,7 +88,7 @@ class Lane:
     hedge: Hedge | None = None
     cascade: Cascade | None = None
     answers: int = 1
-    """How many answers a request may have to pay for."""
+    """How many answers a request may have to pay for: those of a cascade, and those that a guardrail wants anew."""
     outward: tuple[Guard, ...] = ()
     """The guardrails that look at answers."""
     is_checked: bool = False
@@ -247,6 +247,7 @@ def make_lane(plan: Plan, key: VirtualKey, route: Route, release: ReleaseCall, s
         refusal,
         release.targets[0].price,
         route.resting_share,
+        answers=route.attempts if any(guard.rule.on_failure is OnFailure.RETRY for guard in outward) else 1,
         outward=outward,
         is_checked=bool(outward),
         cache=_cache_rule(route, release, stage, candidates, guards),
@@ -279,7 +280,7 @@ def _with_policy(lane: Lane, route: Route, own: int) -> Lane:
         picker = Picker(route.policy, route.affinity, f"{route.salt}/{lane.release.id}", names, weights)
     is_paced = route.policy is Policy.FASTEST or (hedge is not None and hedge.after_s is None)
     price = max((one.price for one in lane.candidates if one.price), key=_weight, default=lane.price)
-    answers = len(lane.candidates) if cascade else 1
+    answers = max(len(lane.candidates) if cascade else 1, lane.answers)
     return replace(
         lane,
         picker=picker,
