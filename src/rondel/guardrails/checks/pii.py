@@ -1,8 +1,8 @@
 """Personal data by its form: found in a stream exactly as in the whole text, whichever way it is cut.
 
-A match consists of characters that personal data is made of, and has at most `_LONGEST` of them; `_LAST_BREAK` ends with
-the last that is none of them. So text before that is decided, and in a longer run everything that no match can reach
-from the unknown rest. Only what is undecided is held back. Numbers with a check digit (cards, IBANs) must pass it.
+A match consists of characters that personal data is made of, and has at most `_LONGEST` of them; `_LAST_BREAK` ends
+with the last that is none of them. So text before that is decided, and in a longer run everything that no match can
+reach from the unknown rest. Only what is undecided is held back. Numbers with a check digit (cards, IBANs) must pass it.
 """
 
 import re
