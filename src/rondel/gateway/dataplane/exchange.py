@@ -543,8 +543,8 @@ class Exchange:
 
 def answer_headers(asked: Asked, release_id: str) -> bytes:
     """What every answer tells in its headers."""
-    ids = f"x-request-id: {asked.request_id}\r\nx-rondel-trace-id: {asked.trace_id}\r\n"
-    return f"{ids}x-rondel-release: {release_id}\r\n".encode()
+    release = f"x-rondel-release: {release_id}\r\n" if release_id else ""
+    return f"x-request-id: {asked.request_id}\r\nx-rondel-trace-id: {asked.trace_id}\r\n{release}".encode()
 
 
 def _broken(asked: Asked, result: Result) -> bytes:

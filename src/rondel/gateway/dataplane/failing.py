@@ -37,7 +37,7 @@ def problem_of(failure: Failure) -> Problem | None:
 def answer_failure(failure: Failure) -> tuple[Result, Answer]:
     """How the request ended, and what its caller gets."""
     tried, status = failure.tried, failure.status
-    name = tried.candidate.endpoint.connection.name
+    name, said = tried.candidate.endpoint.connection.name, tried.error.removesuffix(".")
     if status in OUR_FAULT_STATUS:
         return _ours(
             UpstreamFailed(f"Connection {name!r} was refused by its provider (status {status}): check its secret.")
@@ -46,12 +46,12 @@ def answer_failure(failure: Failure) -> tuple[Result, Answer]:
         return Result(status, error_type(status), tried.error), answer
     if status >= 300:
         code = status if status in _PASSED_ON else 502
-        message = f"Connection {name!r} {tried.error}."
+        message = f"Connection {name!r} {said}."
         problem = Problem(message, error_type(code), "upstream_failed")
         return Result(code, error_type(code), message), problem_answer(code, problem)
     if failure.is_late:
-        return _ours(TimedOut(f"Connection {name!r} {tried.error}."))
-    return _ours(UpstreamFailed(f"Connection {name!r}: {tried.error}."))
+        return _ours(TimedOut(f"Connection {name!r} {said}."))
+    return _ours(UpstreamFailed(f"Connection {name!r}: {said}."))
 
 
 def _ours(error: RondelError) -> tuple[Result, Answer]:

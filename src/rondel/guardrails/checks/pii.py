@@ -2,7 +2,8 @@
 
 A match consists of characters that personal data is made of, and has at most `_LONGEST` of them; `_LAST_BREAK` ends
 with the last that is none of them. So text before that is decided, and in a longer run everything that no match can
-reach from the unknown rest. Only what is undecided is held back. Numbers with a check digit (cards, IBANs) must pass it.
+reach from the unknown rest. Only what is undecided is held back. Numbers with a check digit (cards, IBANs) must pass
+it.
 """
 
 import re
