@@ -39,7 +39,7 @@ build/compiled/.made: pyproject.toml mypyc.ini $(shell find src/rondel -name '*.
 	@touch $@
 
 test-compiled: build/compiled/.made  ## The gateway's tests with real workers, on the compiled wheel
-	PYTHONPATH=build/compiled .venv/bin/pytest -q -n 2 --dist loadgroup tests/integration/gateway
+	RONDEL_TEST_COMPILED=1 PYTHONPATH=build/compiled .venv/bin/pytest -q -n 2 --dist loadgroup tests/integration/gateway
 
 bench-gateway: .venv/.dev build/compiled/.made  ## The gateway beside nginx, as ratios of CPU time, 6 minutes (PEERS=1: other gateways too, 12)
 	.venv/bin/python -m benchmarks.gateway.run $(BENCH)

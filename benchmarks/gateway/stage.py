@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import msgspec
 
 from benchmarks.gateway.load import KEY, Door
@@ -152,6 +153,8 @@ def staged() -> Generator[Stage]:
             running([*worker, str(port)], _alive(port), environ=environ | {"PYTHONPATH": str(COMPILED)}) as pid,
             running([*worker, str(second), "--worker", "1"], _alive(second), environ=environ) as interpreted,
         ):
+            if not httpx.get(f"http://127.0.0.1:{port}/healthz").json()["is_compiled"]:
+                raise SystemExit(f"The worker runs interpreted: make {COMPILED.name} anew by 'make wheel'.")
             ours = {
                 name: Contender(Door(port, model=name, key=BARE_KEY if name == "bare" else KEY), pid)
                 for name in ("bare", "mock", "recorded", "pii", "translated", "tls", "tls_translated")

@@ -8,7 +8,7 @@ from rondel.gateway.exposition import Figures, Number
 from rondel.storage.models import Scope
 
 RESTING = "rondel_gateway_target_resting"
-CACHE = "rondel_gateway_cache"
+CACHE = "rondel_gateway_cache_total"
 WORKER = "gateway-"
 OUTCOMES = {
     "hit": "hits",
@@ -73,14 +73,6 @@ def looked(outcomes: Mapping[str, float]) -> Looked | None:
     return Looked(tuple((OUTCOMES.get(name, name), counts[name]) for name in told), spared / sum(counts.values()))
 
 
-class CacheFigures(NamedTuple):
-    """Look-ups in the cache since the workers started: how many by outcome, and the share that needed no new call."""
-
-    outcomes: tuple[tuple[str, int], ...]
-    others: tuple[tuple[str, float], ...]
-    share: float | None
-
-
 @dataclass(frozen=True, slots=True)
 class Board:
     """What the workers of this machine say of themselves now."""
@@ -95,7 +87,8 @@ class Board:
     """Workers that know a (connection's name, model)."""
     unusable: Mapping[str, str]
     """Connections, by id, that a worker cannot use, and why."""
-    cache: CacheFigures | None
+    cache: Looked | None
+    """Since the workers started; None while none of them has looked into a cache here."""
 
 
 def read_board(scope: Scope, figures: Sequence[Figures]) -> Board:
@@ -123,36 +116,15 @@ def read_board(scope: Scope, figures: Sequence[Figures]) -> Board:
     )
 
 
-def _cache(scope: Scope, numbers: Iterable[Number]) -> CacheFigures | None:
-    """None while no worker has looked into a cache here."""
+def _cache(scope: Scope, numbers: Iterable[Number]) -> Looked | None:
     outcomes: dict[str, float] = {}
-    others: dict[str, float] = {}
     for number in numbers:
-        if not number.family.startswith(CACHE):
-            continue
         labels = dict(number.labels)
-        if labels.get("project", scope.project_id) != scope.project_id:
-            continue
-        if labels.get("environment", scope.environment) != scope.environment:
+        if number.family != CACHE or (labels.get("project"), labels.get("environment")) != tuple(_pair(scope)):
             continue
         outcome = labels.get("outcome", "")
-        if outcome:
-            outcomes[outcome] = outcomes.get(outcome, 0) + number.value
-        else:
-            others[number.family] = others.get(number.family, 0) + number.value
-    if not outcomes and not others:
-        return None
-    found = looked(outcomes)
-    return CacheFigures(
-        outcomes=found.outcomes if found else (),
-        others=tuple((_plain(name), value) for name, value in sorted(others.items())),
-        share=found.share if found else None,
-    )
-
-
-def _plain(family: str) -> str:
-    """`rondel_gateway_cache_entries` as people read it: `entries`."""
-    return family.removeprefix(CACHE).removesuffix("_total").strip("_").replace("_", " ") or "look-ups"
+        outcomes[outcome] = outcomes.get(outcome, 0) + number.value
+    return looked(outcomes)
 
 
 def _sum(numbers: Iterable[Number], family: str) -> float:

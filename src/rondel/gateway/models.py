@@ -46,7 +46,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
     `is_array` says that a stream is wanted as one JSON array (application/json) and not as server-sent events, as
     Gemini streams unless `alt=sse` stands in the query. `choices` is how many answers are asked for, `service_tier` how
-    the request wants to be served. `is_text` is known of chats: every message is a text, and none holds a medium.
+    the request wants to be served. `is_text` is known of chats: every message is a text alone.
     """
 
     model: str

@@ -9,7 +9,7 @@ import msgspec
 
 from rondel.errors import RondelError
 from rondel.gateway.compiling import LOCAL, subject_of
-from rondel.gateway.health import NONE, Board, CacheFigures, Calls
+from rondel.gateway.health import NONE, Board, Calls, Looked
 from rondel.gateway.models import PlainTarget, RouteSettings, RouteView, SavedConnection, Snapshot
 from rondel.gateway.routing import Policy, Weekday
 from rondel.gateway.watching import Lines, RouteLine, Seen, Told
@@ -56,7 +56,7 @@ class GatewayPage:
     is_behind: bool
 
     @property
-    def cache(self) -> CacheFigures | None:
+    def cache(self) -> Looked | None:
         """None when no worker has looked into a cache."""
         return self.board.cache
 

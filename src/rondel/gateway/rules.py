@@ -124,8 +124,17 @@ class _Head(msgspec.Struct):
     stream_options: _StreamOptions | None = None
 
 
-class _Said(msgspec.Struct):
+class _Said(msgspec.Struct, forbid_unknown_fields=True):
+    """A message without a place for media."""
+
+    role: msgspec.Raw = msgspec.Raw(b"")
     content: str | None = None
+    name: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_call_id: str | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw(b"")
+    function_call: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Chat(_Head):

@@ -50,7 +50,7 @@ class Clause(NamedTuple):
 
 
 def policy_told(settings: RouteSettings, *, has_release: bool = False) -> tuple[Clause, ...]:
-    """All that is set on a route and not simply off, in the order in which a request meets it.
+    """What is set on a route and not simply off, but for the releases behind it.
 
     With a live release the policy is over that one's targets, whose weights are its own.
     """

@@ -9,7 +9,7 @@ from rondel.spend.budgets.models import Window
 from rondel.spend.models import ModelPrice
 from tests.integration.gateway.asking import ask, events_of, streamed_text, text_of
 from tests.integration.gateway.gateway import Gateway, parameters, release, route, target, with_limits
-from tests.integration.gateway.upstream import Behaviour, Line, Seen, Upstream, chunk, completion, say
+from tests.integration.gateway.upstream import Behaviour, Line, Seen, Upstream, chunk, completion, fail, say
 
 SECRET_TEXT = "Write to jane.doe@example.org or pay with 4111 1111 1111 1111, thanks."
 CLEAN_TEXT = "Write to <EMAIL> or pay with <CARD>, thanks."
@@ -118,6 +118,24 @@ def test_an_answer_that_breaks_the_schema_is_asked_for_again(gateway: Gateway, u
     record = gateway.record(2)
     assert record.cost_nano is not None
     assert record.charged_nano == len(record.attempts) * record.cost_nano
+
+
+def test_a_refused_answer_is_paid_at_the_price_of_who_gave_it(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("first", say("no json"))
+    upstream.on("second", fail(400))
+    dear, cheap = (ModelPrice(input_nano=0, output_nano=nano) for nano in (1_000_000_000, 1_000))
+    guardrails = (_json_guard(OnFailure.RETRY),)
+    targets = (target("first", price=dear), target("second", price=cheap))
+    gateway.write(
+        releases=(release("live", *targets, guardrails=guardrails),), routes=(route("support", "live", attempts=2),)
+    )
+    gateway.start()
+    assert ask(gateway).status_code == 422
+    record = gateway.record()
+    assert [attempt.model for attempt in record.attempts] == ["second", "first"]
+    assert record.tokens is not None
+    made = record.tokens.output_text + record.tokens.reasoning
+    assert record.cost_nano == record.charged_nano == made * 1_000
 
 
 def test_an_answer_that_breaks_the_schema_is_refused(gateway: Gateway, upstream: Upstream) -> None:

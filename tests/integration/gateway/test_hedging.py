@@ -84,6 +84,14 @@ def test_the_second_goes_on_when_the_first_fails_meanwhile(gateway: Gateway, ups
     assert "closed the connection" in attempts[0].error
 
 
+def test_a_500_of_a_second_try_rests_nobody(gateway: Gateway, upstream: Upstream) -> None:
+    upstream.on("slow", say("slow", begins_s=0.4))
+    upstream.on("bad", fail(500))
+    _hedged(gateway, target("slow"), target("bad"), after_s=0.1)
+    assert [text_of(ask(gateway)) for _ in range(7)] == ["slow"] * 7
+    assert [seen.json["model"] for seen in upstream.seen].count("bad") == 7
+
+
 def test_a_hedge_is_one_of_the_retries_that_there_may_be(gateway: Gateway, upstream: Upstream) -> None:
     upstream.on("slow", say("slow", begins_s=0.25))
     upstream.on("slower", say("slower", begins_s=2.0))

@@ -97,7 +97,7 @@ def workers(
                 (*place, ("connection", "claude"), ("gen_ai_request_model", "claude-haiku-4.5")),
             ),
             *(
-                Number("rondel_gateway_cache_total", count, (("outcome", outcome),))
+                Number("rondel_gateway_cache_total", count, (*place, ("outcome", outcome)))
                 for outcome, count in ((("hit", 41), ("miss", 120), ("joined", 4)) if cached else ())
             ),
         )

@@ -134,15 +134,14 @@ def test_a_connection_says_whether_its_secret_can_be_read(figures: tuple[Figures
 
 def test_figures_of_the_cache_are_shown_only_when_a_worker_has_some() -> None:
     assert read_board(SCOPE, [worker(0)]).cache is None
-    hits = Number("rondel_gateway_cache_total", 3, (("outcome", "hit"),))
-    misses = Number("rondel_gateway_cache_total", 5, (("outcome", "miss"),))
-    kept = Number("rondel_gateway_cache_entries", 4)
-    cache = read_board(SCOPE, [worker(0, hits, misses), worker(1, misses, hits, kept)]).cache
+    here = (("project", SCOPE.project_id), ("environment", SCOPE.environment))
+    hits = Number("rondel_gateway_cache_total", 3, (*here, ("outcome", "hit")))
+    misses = Number("rondel_gateway_cache_total", 5, (*here, ("outcome", "miss")))
+    cache = read_board(SCOPE, [worker(0, hits, misses), worker(1, misses, hits)]).cache
     assert cache is not None
     assert cache.outcomes == (("hits", 6), ("misses", 10))
-    assert cache.others == (("entries", 4),)
     assert cache.share == 6 / 16
-    elsewhere = [Number("rondel_gateway_cache_total", 3, (("project", "other"), ("outcome", "hit")))]
+    elsewhere = [Number("rondel_gateway_cache_total", 3, (("project", "other"), here[1], ("outcome", "hit")))]
     assert read_board(SCOPE, [worker(0, *elsewhere)]).cache is None
 
 

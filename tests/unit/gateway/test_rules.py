@@ -133,6 +133,20 @@ def test_what_is_no_text_is_refused() -> None:
         parse_head(b'{"model":"\xff"}')
 
 
+@pytest.mark.parametrize(
+    ("messages", "is_text"),
+    [
+        ('[{"role":"user","content":"x"},{"role":"assistant","content":null,"tool_calls":[]}]', True),
+        ('[{"role":"user","content":[{"type":"text","text":"x"}]}]', False),
+        ('[{"role":"user","content":null,"image_url":{"url":"https://a"}}]', False),
+        ("[]", False),
+        ("null", False),
+    ],
+)
+def test_messages_that_are_texts_alone_are_known(messages: str, *, is_text: bool) -> None:
+    assert parse_head(f'{{"model":"m","messages":{messages}}}'.encode()).is_text is is_text
+
+
 def test_the_head() -> None:
     head = parse_head(b'{"model":"m","stream":true,"max_completion_tokens":5,"max_tokens":9,"user":null}')
     assert (head.model, head.is_stream, head.max_tokens, head.user) == ("m", True, 5, "")

@@ -86,7 +86,8 @@ class Asked:
     @property
     def load(self) -> Load:
         """What of the body makes its input."""
-        return Load(len(self.body)) if self.head.is_text else load_of(self.body)
+        is_text = self.head.is_text and self.operation is Operation.CHAT
+        return Load(len(self.body)) if is_text else load_of(self.body)
 
     @property
     def fields(self) -> Fields:

@@ -399,7 +399,9 @@ class Exchange:
         """The last try's failure is the answer."""
         self.excerpt = self._error_body[:EXCERPT] or self.excerpt
         if self._refused is not None and self._refused_try is not None:
-            self._refused_try.tokens = self._refused_try.nano = None  # they stand in the record itself
+            kept = self._refused_try
+            self.tried = [*(one for one in self.tried if one is not kept), kept]  # whose answer it is stands last
+            kept.tokens = kept.nano = None  # they stand in the record itself
             self._refused.is_refused = True
             self._finish(self._refused)
         else:

@@ -18,6 +18,8 @@ from rondel.gateway.dataplane.worker import Worker
 from rondel.gateway.picking import hedge_after_s, paced
 from rondel.gateway.rules import parse_retry_after
 
+_PERHAPS_THE_CALLERS = 500
+"""Its body, which is not read here, would say whose fault it is: first tries tell how well the target is."""
 CUT = "was slower than another target and was cut off"
 
 
@@ -87,7 +89,10 @@ class Rival:
         self.line.abandon()
         self.tried.end(now, reason)
         asked_s = parse_retry_after(retry_after.decode("latin-1")) if retry_after else None
-        blame(self.tried.candidate.breaker, status, asked_s, now, is_paced=self._of.is_paced)
+        if status == _PERHAPS_THE_CALLERS:
+            self.tried.candidate.breaker.leave()
+        else:
+            blame(self.tried.candidate.breaker, status, asked_s, now, is_paced=self._of.is_paced)
         self._of.tried.insert(len(self._of.tried) - 1, self.tried)
         self._of.part()
 
