@@ -245,6 +245,32 @@ class TestRedis(Shelves):
         shelf.keep([filed(number, at_s=number, size=1000) for number in range(100, 200)])
         assert shelf.sizes([SUPPORT])[0].bytes <= 65_536
 
+    @pytest.mark.parametrize("dropped", ["i", "h", "a", "ih", "ia", "ha"])
+    def test_a_route_goes_on_whatever_of_it_redis_dropped(
+        self, shelf: Shelf, server: RedisServer, dropped: str
+    ) -> None:
+        shelf.keep([filed(number, at_s=number, size=1000) for number in range(100)])
+        for name in server.client.keys(f"{{rondel}}:answers:[{dropped}]:*"):
+            server.client.delete(name)
+        for number in range(200, 300):
+            shelf.keep([filed(number, at_s=number, size=1000)])
+            assert self.there(shelf, number) == [number], "it is there when it was kept"
+        found = self.there(shelf, *range(200, 300))
+        assert found == list(range(300 - len(found), 300))
+        assert 40 <= len(found) <= 65
+        [size] = shelf.sizes([SUPPORT])
+        assert size.bytes <= 65_536
+        assert size.answers == len(found)
+
+    def test_a_count_of_answers_that_are_gone_is_put_right(self, shelf: Shelf, server: RedisServer) -> None:
+        shelf.keep([filed(1)])
+        [name] = server.client.keys("{rondel}:answers:h:*")
+        server.client.hset(name, mapping={b"": str(10**9)})
+        shelf.keep([filed(2)])
+        shelf.keep([filed(3), filed(4)])
+        assert self.there(shelf, 3, 4) == [3, 4]
+        assert shelf.sizes([SUPPORT])[0].answers == 2
+
     def test_what_others_put_there_is_no_answer(self, shelf: Shelf, server: RedisServer) -> None:
         shelf.keep([filed(1)])
         [name] = server.client.keys("{rondel}:answers:a:*")

@@ -3,8 +3,9 @@
     a:KEY -> place, keeper, answer (with its time to live)     o: name -> token, of the orders that were carried out
     i:PLACE: keys by when they were kept                       h:PLACE: key -> size; "" -> bytes of all
 
-An answer and what is counted of it change in one script. A purge looks at the answers themselves, each of which says
-whose it is: so it misses none, even where Redis was short of memory and dropped what is counted.
+An answer and what is counted of it change in one script. Where Redis is short of memory it may drop either key of a
+route and leave the other: sizes count for nothing without the order that their answers stand in. A purge looks at the
+answers themselves, each of which says whose it is: so it misses none, whatever Redis dropped.
 """
 
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ _FORGOTTEN_S = 32 * 86_400
 _KEEP = """
 local body, key = ARGV[1], ARGV[2]
 local at, ttl, size, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('UNLINK', KEYS[3]) end
 local held = tonumber(redis.call('HGET', KEYS[3], '') or '0')
 held = held - tonumber(redis.call('HGET', KEYS[3], key) or '0') + size
 redis.call('SET', KEYS[1], body, 'PX', ttl)
@@ -44,7 +46,12 @@ redis.call('ZADD', KEYS[2], at, key)
 redis.call('HSET', KEYS[3], key, string.format('%.0f', size))
 for turn = 1, 1000 do
   local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-  if not first[1] or (held <= most and tonumber(first[2]) >= at - ttl) then break end
+  if not first[1] then
+    redis.call('UNLINK', KEYS[3])
+    held = 0
+    break
+  end
+  if held <= most and tonumber(first[2]) >= at - ttl then break end
   held = held - tonumber(redis.call('HGET', KEYS[3], first[1]) or '0')
   redis.call('UNLINK', ARGV[7] .. first[1])
   redis.call('ZREM', KEYS[2], first[1])
