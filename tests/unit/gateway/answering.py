@@ -84,6 +84,7 @@ class Slow(MemoryShelf):
         self.asked: list[int] = []
         self.kept: list[int] = []
         self.purged: list[str] = []
+        self.changed_over = 0
 
     def _wait(self) -> None:
         assert self.free.wait(10)
@@ -105,6 +106,10 @@ class Slow(MemoryShelf):
         self._wait()
         self.purged += [order.token for order in orders]
         super().purge(orders)
+
+    def change_over(self) -> None:
+        self.changed_over += 1
+        self._wait()
 
     def unknown(self, orders: Sequence[Order]) -> list[Order]:
         self._wait()

@@ -44,6 +44,9 @@ class MemoryShelf:
         for one in gone:
             del self._filed[one.key]
 
+    def change_over(self) -> None:
+        """As in `NearShelf`."""
+
     def sizes(self, places: Sequence[bytes]) -> list[Size]:
         """As in `Shelf`."""
         held = [[len(one.kept.body) for one in self._filed.values() if one.place == place] for place in places]

@@ -80,6 +80,12 @@ class NearShelf(Shelf, Protocol):
         """The last `most` rows of a group behind `after`, in their order. May take a while."""
         ...
 
+    def change_over(self) -> None:
+        """Go on where answers lie now, should another worker have put them elsewhere. May take a while, and is called in
+        the thread that keeps and purges.
+        """
+        ...
+
 
 class SharedShelf(Shelf, Protocol):
     """Holds answers for several machines; made with a DSN. A call that gets no answer in a quarter of a second raises

@@ -9,7 +9,7 @@ and breaks nothing (`metasync=False`).
 
 LMDB overwrites nothing: what is deleted stays in the file until its page is needed. So a purge writes all that stays
 into a new file, and removes the old one: `N/data.mdb`, with N in `current`. A worker that still has the old one open
-when it is removed changes over with its own purge.
+when it is removed changes over when it keeps or purges something, or is told to.
 """
 
 import fcntl
@@ -121,6 +121,7 @@ class DiskShelf:
 
     def keep(self, filed: Sequence[Filed]) -> None:
         """As in `Shelf`; when there is no room for them they are not kept."""
+        self.change_over()
         file = self._file
         try:
             with file.env.begin(write=True) as change:
@@ -158,13 +159,17 @@ class DiskShelf:
             lmdb.Error, OSError: not even an empty file can be begun.
         """
         with self._alone():
-            if _current(self._folder) != self._file.number:
-                self._file = self._opened()  # another worker was here before
+            self.change_over()  # another worker may have been here before
             if not self._file.has(orders):
                 with suppress(lmdb.MapFullError), self._file.env.begin(write=True) as change:
                     self._file.note(change, orders)
                     return
             self._begin_anew(orders)
+
+    def change_over(self) -> None:
+        """As in `NearShelf`."""
+        if _current(self._folder) != self._file.number:
+            self._file = self._opened()
 
     def sizes(self, places: Sequence[bytes]) -> list[Size]:
         """As in `Shelf`."""
@@ -179,8 +184,14 @@ class DiskShelf:
     def _opened(self) -> _File:
         """The file that is in force; it may become another one meanwhile."""
         while True:
-            file = _File(self._folder, _current(self._folder))
-            if _current(self._folder) == file.number:
+            number = _current(self._folder)
+            try:
+                file = _File(self._folder, number)
+            except (lmdb.Error, OSError):
+                if _current(self._folder) == number:
+                    raise
+                continue  # it was removed under our hands
+            if _current(self._folder) == number:
                 return file
             shutil.rmtree(file.folder, ignore_errors=True)
 
