@@ -125,6 +125,17 @@ class Shelves:
         shelf.keep([filed(2, at_s=3700)])
         assert self.there(shelf, 1, 2) == [1, 2]
 
+    def test_an_answer_that_another_machine_kept_long_ago_counts_once_when_it_is_replaced(self, shelf: Shelf) -> None:
+        shelf.keep([filed(number, at_s=number) for number in range(100, 140)])
+        shelf.keep([filed(1, at_s=5, size=5000), filed(2, at_s=5)])
+        before = shelf.sizes([SUPPORT])[0]
+        for at_s in (200, 6, 7, 300):
+            shelf.keep([filed(1, at_s=at_s, size=5000)])
+            size = shelf.sizes([SUPPORT])[0]
+            assert size.answers == before.answers
+            assert abs(size.bytes - before.bytes) <= 8, "but for the length of a number"
+        assert self.there(shelf, 1, 2) == [1, 2]
+
     def test_one_that_is_larger_than_its_route_may_keep_is_not_kept(self, shelf: Shelf) -> None:
         shelf.keep([filed(1), filed(2, size=70_000)])
         assert self.there(shelf, 1, 2) == [1]

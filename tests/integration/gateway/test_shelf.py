@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rondel.gateway.caching import Kept, Order
@@ -63,6 +64,17 @@ def test_an_answer_in_another_form_is_none(shelf: DiskShelf) -> None:
     with file.env.begin(write=True) as change:
         change.put(key(1), b"\xc1", db=file.answers)
     assert shelf.find([key(1)]) == [None]
+
+
+def test_an_answer_of_an_older_version_without_a_number_is_found_and_replaced(shelf: DiskShelf) -> None:
+    shelf.keep([filed(1), filed(2)])
+    file = shelf._file  # pyright: ignore[reportPrivateUsage]  to write as an older version did
+    with file.env.begin(write=True) as change:
+        change.put(key(1), msgspec.msgpack.encode(filed(1).kept), db=file.answers)
+    assert shelf.find([key(1)]) == [filed(1).kept]
+    shelf.keep([filed(1, at_s=9)])
+    assert shelf.find([key(1)]) == [filed(1, at_s=9).kept]
+    assert shelf.sizes([PLACE])[0].answers == 2
 
 
 def test_a_purge_takes_meanings_along_and_leaves_others_in_their_order(shelf: DiskShelf) -> None:

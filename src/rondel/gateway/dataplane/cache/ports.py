@@ -81,8 +81,8 @@ class NearShelf(Shelf, Protocol):
         ...
 
     def change_over(self) -> None:
-        """Go on where answers lie now, should another worker have put them elsewhere. May take a while, and is called in
-        the thread that keeps and purges.
+        """Go on where answers lie now, should another worker have put them elsewhere. May take a while; called in the
+        thread that keeps and purges.
         """
         ...
 

@@ -4,7 +4,7 @@ Reading takes no lock and asks nobody, so it is done in the event loop; a reader
 whole file. What is written is on disk before it is seen, but not the very last transaction: a power cut takes that back
 and breaks nothing (`metasync=False`).
 
-    answers: key -> answer          ages: route, number -> size, key, keeper, row   sizes: route -> bytes, answers
+    answers: key -> answer, number  ages: route, number -> size, key, keeper, row   sizes: route -> bytes, answers
     near:    group, number -> key, vector                                           orders: name -> token
 
 LMDB overwrites nothing: what is deleted stays in the file until its page is needed. So a purge writes all that stays
@@ -34,12 +34,26 @@ MAP_BYTES = 8 * 1024**3
 PLACE, GROUP, NUMBER, KEY, KEEPER = 16, 16, 8, 32, 8
 _OVERHEAD = 256
 """Bytes that an answer takes beside itself, about."""
-_SAME_TIME = 16
 _AT_ONCE = 500
 """Answers that are copied in one transaction."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Kept).decode
+
+
+class _Numbered(Kept, frozen=True, array_like=True, gc=False):
+    """An answer as it is written, which reads as a `Kept` too: with the number of its row of `ages`. An older version's
+    has none, and stands at the time it was kept.
+    """
+
+    number: int = 0
+
+    @property
+    def stands_at(self) -> int:
+        return self.number or self.at_ns
+
+
+_unpack_numbered = msgspec.msgpack.Decoder(_Numbered).decode
 
 
 class _Age(NamedTuple):
@@ -288,40 +302,35 @@ def _copy_one(
 
 def _put(file: _File, change: lmdb.Transaction, one: Filed) -> None:
     """Put one answer down, and take away what is too old or too much of its route."""
-    body = _pack(one.kept)
-    row = _number_after(change.cursor(file.near), one.group, one.kept.at_ns) if one.vector else b""
+    at_ns = one.kept.at_ns
+    row = _number_after(change.cursor(file.near), one.group, at_ns) if one.vector else b""
+    age = _number_after(change.cursor(file.ages), one.place, at_ns)
+    body = _pack(_Numbered(*msgspec.structs.astuple(one.kept), number=int.from_bytes(age[PLACE:])))
     size = len(body) + len(one.vector) + _OVERHEAD
     if size > one.max_bytes:
         return
     held = _size(change.get(one.place, db=file.sizes))
     if (older := change.get(one.key, db=file.answers)) is not None:
-        held = _replace(file, change, one, _unpack(older).at_ns, held)
+        held = _replace(file, change, one, _unpack_numbered(older).stands_at, held)
     change.put(one.key, body, db=file.answers)
     if one.vector:
         change.put(row, one.key + one.vector, db=file.near)
-    age = _number_after(change.cursor(file.ages), one.place, one.kept.at_ns)
     change.put(age, _Age(size, one.key, one.keeper, row).written(), db=file.ages)
     held = _trim(file, change, one, Size(held.answers + 1, held.bytes + size))
     change.put(one.place, _sized(held), db=file.sizes)
 
 
-def _replace(file: _File, change: lmdb.Transaction, one: Filed, at_ns: int, held: Size) -> Size:
-    """Take the row away of what was kept before under the same key; what is held then. It stands at its time or, of
-    several kept in that nanosecond, a little behind it.
-    """
-    cursor = change.cursor(file.ages)
-    there = cursor.set_range(one.place + at_ns.to_bytes(NUMBER))
-    for _ in range(_SAME_TIME):
-        if not there or cursor.key()[:PLACE] != one.place:
-            break
-        age = _Age.read(cursor.value())
-        if age.key == one.key:
-            cursor.delete()
-            if age.row:
-                change.delete(age.row, db=file.near)
-            return Size(held.answers - 1, held.bytes - age.size)
-        there = cursor.next()
-    return held
+def _replace(file: _File, change: lmdb.Transaction, one: Filed, number: int, held: Size) -> Size:
+    """Take the row away of what was kept before under the same key; what is held then."""
+    name = one.place + number.to_bytes(NUMBER)
+    found = change.get(name, db=file.ages)
+    age = _Age.read(found) if found is not None else None
+    if age is None or age.key != one.key:
+        return held
+    change.delete(name, db=file.ages)
+    if age.row:
+        change.delete(age.row, db=file.near)
+    return Size(held.answers - 1, held.bytes - age.size)
 
 
 def _trim(file: _File, change: lmdb.Transaction, one: Filed, held: Size) -> Size:
@@ -330,12 +339,12 @@ def _trim(file: _File, change: lmdb.Transaction, one: Filed, held: Size) -> Size
     cursor = change.cursor(file.ages)
     there = cursor.set_range(one.place)
     while there and cursor.key()[:PLACE] == one.place:
-        at_ns = int.from_bytes(cursor.key()[PLACE:])
-        if held.bytes <= one.max_bytes and at_ns >= before_ns:
+        number = int.from_bytes(cursor.key()[PLACE:])
+        if held.bytes <= one.max_bytes and number >= before_ns:
             break
         age = _Age.read(cursor.value())
         body = change.get(age.key, db=file.answers)
-        if body is not None and _unpack(body).at_ns <= at_ns:  # else a newer one took its place
+        if body is not None and _unpack_numbered(body).stands_at <= number:  # else a newer one took its place
             change.delete(age.key, db=file.answers)
         if age.row:
             change.delete(age.row, db=file.near)
