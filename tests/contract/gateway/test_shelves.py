@@ -1,11 +1,14 @@
 """One contract for every place where answers lie: a dictionary, LMDB, and a real Redis."""
 
+import fcntl
 import mmap
 import random
 import signal
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -204,6 +207,18 @@ class Shelves:
         shelf.purge([again])
         assert shelf.unknown([again, first]) == [first]
 
+    def test_a_purge_that_is_told_to_stop_does_so_and_its_orders_are_as_unknown_as_before(self, shelf: Shelf) -> None:
+        shelf.keep(self.FILED)
+        stop = Event()
+        stop.set()
+        assert shelf.purge([purge()], stop) is False
+        assert shelf.unknown([purge()]) == [purge()]
+        shelf.keep([filed(8)])
+        assert self.there(shelf, 8) == [8], "and it goes on"
+        assert shelf.purge([purge()], Event()) is True
+        assert self.there(shelf, *range(1, 9)) == [6, 7]
+        assert shelf.unknown([purge()]) == []
+
     @pytest.mark.parametrize("seed", range(12))
     def test_whatever_is_kept_and_forgotten_it_does_as_the_one_in_memory(self, shelf: Shelf, seed: int) -> None:
         twin, draw = MemoryShelf(), random.Random(seed)
@@ -307,6 +322,63 @@ class TestRedis(Shelves):
                     call()
                 assert time.monotonic() - begun < 2
         shelf.close()
+
+
+class Stopping(Event):
+    """Set when it was asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def is_set(self) -> bool:
+        self.times -= 1
+        return self.times < 0
+
+
+def test_a_purge_on_disk_that_is_told_to_stop_half_way_leaves_the_old_file_in_force(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf = DiskShelf(folder)
+    stays = [filed(number, size=10, place=SALES)._replace(max_bytes=10**7) for number in range(1600)]
+    shelf.keep([*stays, filed(9999)])
+    assert shelf.purge([purge(route="support")], Stopping(3)) is False
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "purging"]
+    assert Shelves.there(shelf, 0, 1599, 9999) == [0, 1599, 9999]
+    assert shelf.purge([purge(route="support")], Stopping(100)) is True
+    assert Shelves.there(shelf, 0, 1599, 9999) == [0, 1599]
+    shelf.close()
+
+
+def test_a_purge_on_disk_waits_for_another_s_only_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf = DiskShelf(folder)
+    shelf.keep([filed(1)])
+    stop = Event()
+    with (folder / "purging").open("w") as lock, ThreadPoolExecutor(1) as thread:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        purging = thread.submit(shelf.purge, [purge()], stop)
+        with pytest.raises(TimeoutError):
+            purging.result(0.3)
+        stop.set()
+        assert purging.result(2) is False
+        again = thread.submit(shelf.purge, [purge()])
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert again.result(2) is True
+    assert Shelves.there(shelf, 1) == []
+    shelf.close()
+
+
+def test_a_purge_of_redis_that_is_told_to_stop_half_way_is_made_again(server: RedisServer) -> None:
+    server.client.flushall()
+    shelf = RedisShelf(server.dsn)
+    shelf.keep([filed(number, size=10)._replace(max_bytes=10**7) for number in range(1600)])
+    assert shelf.purge([purge()], Stopping(1)) is False
+    left = len(Shelves.there(shelf, *range(1600)))
+    assert 0 < left < 1600
+    assert shelf.unknown([purge()]) == [purge()]
+    assert shelf.purge([purge()]) is True
+    assert Shelves.there(shelf, *range(1600)) == []
+    shelf.close()
 
 
 SAID = "my passport is number C01X00T47"

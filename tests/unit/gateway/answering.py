@@ -15,7 +15,7 @@ from rondel.gateway.dataplane.cache.answers import Answers, knows
 from rondel.gateway.dataplane.cache.figures import numbers_of
 from rondel.gateway.dataplane.cache.memory import MemoryShelf
 from rondel.gateway.dataplane.cache.others import Others
-from rondel.gateway.dataplane.cache.ports import Filed, Near, Nearness, Row
+from rondel.gateway.dataplane.cache.ports import NEVER, Filed, Near, Nearness, Row
 from rondel.gateway.models import CacheMode, CacheSettings, Route, Snapshot
 from rondel.gateway.purges.models import Purge
 
@@ -102,10 +102,10 @@ class Slow(MemoryShelf):
         self.kept += [int.from_bytes(one.key) for one in filed]
         super().keep(filed)
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: threading.Event = NEVER) -> bool:
         self._wait()
         self.purged += [order.token for order in orders]
-        super().purge(orders)
+        return super().purge(orders, stop)
 
     def change_over(self) -> None:
         self.changed_over += 1

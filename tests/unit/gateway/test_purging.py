@@ -10,6 +10,7 @@ import pytest
 from rondel.errors import Unavailable
 from rondel.gateway.caching import Order, order_of
 from rondel.gateway.dataplane.cache.memory import MemoryShelf
+from rondel.gateway.dataplane.cache.ports import NEVER
 from rondel.gateway.dataplane.cache.purging import Purging
 from rondel.gateway.purges.models import Purge
 from tests.unit.gateway.answering import until
@@ -28,12 +29,15 @@ class Scripted(MemoryShelf):
         self.runs = 0
         self.done: list[str] = []
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: threading.Event = NEVER) -> bool:
         run, self.runs = self.runs, self.runs + 1
-        assert self.free.wait(10)
+        while not self.free.wait(0.01):
+            if stop.is_set():
+                return False
         if self._fails(run):
             raise Unavailable("Nobody is there.")
         self.done += [order.token for order in orders]
+        return True
 
 
 def orders(*tokens: str) -> list[Order]:
@@ -111,5 +115,20 @@ def test_a_worker_that_stops_tries_no_more() -> None:
         await asyncio.sleep(AGAIN_S * 3)
         assert shelf.runs == 1
         assert purging.pending == 1
+
+    run(shelf, test)
+
+
+def test_a_worker_that_stops_breaks_off_what_is_in_hand_and_begins_nothing_that_waits() -> None:
+    shelf = Scripted(lambda _: False)
+
+    async def test(purging: Purging) -> None:
+        shelf.free.clear()
+        purging.tell(orders("pur_1"))
+        await until(lambda: shelf.runs == 1)
+        purging.tell(orders("pur_1", "pur_2"))
+        purging.close()
+        await asyncio.sleep(AGAIN_S * 3)
+        assert (shelf.runs, shelf.done, purging.pending) == (1, [], 2)
 
     run(shelf, test)

@@ -146,7 +146,9 @@ class Answers:
         self._file(filed)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, which is waited for, as is the thread of meanings, for the texts that it has; a purge is
+        broken off after its next few hundred answers, and made at the next start.
+        """
         if self._looking_round is not None:
             self._looking_round.cancel()
         if self._purging is not None:

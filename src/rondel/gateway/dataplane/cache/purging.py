@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from threading import Event
 from typing import NamedTuple
 
 import structlog
@@ -41,7 +42,8 @@ class Purging:
         self._told: dict[bytes, str] | None = None
         self._waiting = self._in_hand = _Orders()
         self._again: asyncio.TimerHandle | None = None
-        self._is_failing = self._is_closed = False
+        self._stop = Event()
+        self._is_failing = False
 
     @property
     def pending(self) -> int:
@@ -63,32 +65,34 @@ class Purging:
             self._begin()
 
     def close(self) -> None:
-        """What is not carried out by now, the next start does."""
-        self._is_closed = True
+        """What is not carried out by now, the next start does: what is in hand is broken off."""
+        self._stop.set()
         if self._again is not None:
             self._again.cancel()
 
     def _begin(self) -> None:
         self._again = None
-        if self._is_closed or self._in_hand or not self._waiting:
+        if self._stop.is_set() or self._in_hand or not self._waiting:
             return
         self._in_hand, self._waiting = self._waiting, _Orders()
         self._loop.run_in_executor(self._clerk, self._carry_out, self._in_hand).add_done_callback(self._done)
 
-    def _carry_out(self, orders: _Orders) -> None:
-        """In the thread."""
-        if todo := [*self._shelf.unknown(orders.new), *orders.sure]:
-            self._shelf.purge(todo)
+    def _carry_out(self, orders: _Orders) -> bool:
+        """In the thread; False where it was broken off."""
+        if self._stop.is_set():
+            return False
+        todo = [*self._shelf.unknown(orders.new), *orders.sure]
+        return not todo or self._shelf.purge(todo, self._stop)
 
-    def _done(self, doing: "asyncio.Future[None]") -> None:
+    def _done(self, doing: "asyncio.Future[bool]") -> None:
         orders, self._in_hand = self._in_hand, _Orders()
         error = None if doing.cancelled() else doing.exception()
-        if error is None and not doing.cancelled():
+        if error is None and not doing.cancelled() and doing.result():
             self._is_failing = False
             self._begin()
             return
         self._waiting = orders.and_then(self._waiting)
-        if self._is_closed:
+        if self._stop.is_set():
             return
         if not self._is_failing:  # whatever it is, what has to go has to go
             log.warning("kept answers are not purged yet", orders=self.pending, reason=repr(error))

@@ -9,6 +9,7 @@ answers themselves, each of which says whose it is: so it misses none, whatever 
 """
 
 from collections.abc import Sequence
+from threading import Event
 
 import msgspec
 import redis
@@ -19,7 +20,7 @@ from redis.retry import Retry
 
 from rondel.errors import Unavailable
 from rondel.gateway.caching import Kept, Order
-from rondel.gateway.dataplane.cache.ports import Filed, Size
+from rondel.gateway.dataplane.cache.ports import NEVER, Filed, Size
 
 log = structlog.get_logger()
 
@@ -112,7 +113,7 @@ class RedisShelf:
             raise _unavailable(error) from error
         return [order for order, token in zip(orders, told, strict=True) if token != order.token.encode()]
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """As in `Shelf`; orders are noted once they are carried out, so what was broken off is begun again.
 
         SCAN tells all keys that are there from its beginning to its end:
@@ -121,6 +122,8 @@ class RedisShelf:
         try:
             cursor, is_over = 0, not orders
             while not is_over:
+                if stop.is_set():
+                    return False
                 cursor, found = self._redis.scan(cursor, match=_named("a").decode() + "*", count=_AT_ONCE)
                 self._take(orders, found)
                 is_over = cursor == 0
@@ -128,6 +131,7 @@ class RedisShelf:
                 self._redis.hset(_named("o"), mapping={order.name: order.token for order in orders})
         except redis.RedisError as error:
             raise _unavailable(error) from error
+        return True
 
     def sizes(self, places: Sequence[bytes]) -> list[Size]:
         """As in `Shelf`."""

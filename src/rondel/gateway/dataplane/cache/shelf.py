@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import lmdb
@@ -25,7 +26,7 @@ import msgspec
 import structlog
 
 from rondel.gateway.caching import Kept, Order
-from rondel.gateway.dataplane.cache.ports import Filed, Row, Size
+from rondel.gateway.dataplane.cache.ports import NEVER, Filed, Row, Size
 
 log = structlog.get_logger()
 
@@ -36,6 +37,8 @@ _OVERHEAD = 256
 """Bytes that an answer takes beside itself, about."""
 _AT_ONCE = 500
 """Answers that are copied in one transaction."""
+_TURN_S = 0.05
+"""How often a worker asks whether it is its turn to purge."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Kept).decode
@@ -165,20 +168,22 @@ class DiskShelf:
         with file.env.begin(db=file.orders) as look:
             return [order for order in orders if look.get(order.name) != order.token.encode()]
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """As in `Shelf`: no byte of it is in a file that has a name. Where the rest cannot be written anew, that goes
         too.
 
         Raises:
             lmdb.Error, OSError: not even an empty file can be begun.
         """
-        with self._alone():
+        with self._alone(stop) as is_alone:
+            if not is_alone:
+                return False
             self.change_over()  # another worker may have been here before
             if not self._file.has(orders):
                 with suppress(lmdb.MapFullError), self._file.env.begin(write=True) as change:
                     self._file.note(change, orders)
-                    return
-            self._begin_anew(orders)
+                    return True
+            return self._begin_anew(orders, stop)
 
     def change_over(self) -> None:
         """As in `NearShelf`."""
@@ -210,23 +215,28 @@ class DiskShelf:
             shutil.rmtree(file.folder, ignore_errors=True)
 
     @contextmanager
-    def _alone(self) -> Generator[None]:
-        """One worker purges at a time. The kernel ends it with the process."""
+    def _alone(self, stop: Event) -> Generator[bool]:
+        """One worker purges at a time; the kernel ends it with the process. False: `stop` was set before its turn."""
         lock = os.open(self._folder / "purging", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            while not (is_alone := _locked(lock)) and not stop.wait(_TURN_S):
+                pass
+            yield is_alone and not stop.is_set()
         finally:
             os.close(lock)
 
-    def _begin_anew(self, orders: Sequence[Order]) -> None:
+    def _begin_anew(self, orders: Sequence[Order], stop: Event) -> bool:
         old = self._file
         new = self._next_file(old.number + 1)
         try:
-            count = _copy(old, new, orders)
+            count = _copy(old, new, orders, stop)
         except (lmdb.Error, OSError) as error:
             log.warning("all kept answers go, since some have to", reason=str(error))
             count, new = 0, self._next_file(new.number + 1)
+        if count is None:
+            new.env.close()
+            shutil.rmtree(new.folder, ignore_errors=True)
+            return False
         with new.env.begin(write=True) as change:
             new.note(change, orders)
         self._put_in_force(new)
@@ -234,6 +244,7 @@ class DiskShelf:
             if folder.name.isdigit() and folder.name != str(new.number):
                 shutil.rmtree(folder, ignore_errors=True)
         log.info("kept answers were purged", orders=len(orders), left=count)
+        return True
 
     def _put_in_force(self, new: _File) -> None:
         draft = self._folder / "current.draft"
@@ -250,6 +261,14 @@ class DiskShelf:
         return _File(self._folder, number)
 
 
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _current(folder: Path) -> int:
     try:
         return int((folder / "current").read_text())
@@ -261,13 +280,15 @@ def _size(value: bytes | None) -> Size:
     return Size(int.from_bytes(value[NUMBER:]), int.from_bytes(value[:NUMBER])) if value else Size(0, 0)
 
 
-def _copy(old: _File, new: _File, orders: Sequence[Order]) -> int:
-    """Write into `new` what stays of `old`; how many answers that is."""
+def _copy(old: _File, new: _File, orders: Sequence[Order], stop: Event) -> int | None:
+    """Write into `new` what stays of `old`; how many answers that is, or None where `stop` was set before the end."""
     sizes: dict[bytes, Size] = {}
     with old.env.begin() as look:
         cursor = look.cursor(old.ages)
         there = cursor.first()
         while there:
+            if stop.is_set():
+                return None
             with new.env.begin(write=True) as change:
                 for _ in range(_AT_ONCE):
                     if not there:
