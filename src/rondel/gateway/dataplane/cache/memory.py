@@ -41,6 +41,8 @@ class MemoryShelf:
     def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """As in `Shelf`."""
         if stop.is_set():
+            for order in orders:
+                self._known.pop(order.name, None)
             return False
         self._known |= {order.name: order.token for order in orders}
         gone = [one for one in self._filed.values() if any(order.takes(one.place, one.keeper) for order in orders)]

@@ -64,7 +64,8 @@ class Shelf(Protocol):
     def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """Take away what they say, and nothing else, whatever it was told before; when it returns that is gone.
 
-        False: `stop`, which is looked at again and again, was set before that; the orders are as unknown as they were.
+        False: `stop`, which is looked at again and again, was set before that. It has not been told to carry them out
+        then, even if it was before: the next one who asks what is unknown has to.
         """
         ...
 

@@ -79,8 +79,6 @@ class Purging:
 
     def _carry_out(self, orders: _Orders) -> bool:
         """In the thread; False where it was broken off."""
-        if self._stop.is_set():
-            return False
         todo = [*self._shelf.unknown(orders.new), *orders.sure]
         return not todo or self._shelf.purge(todo, self._stop)
 

@@ -123,6 +123,7 @@ class RedisShelf:
             cursor, is_over = 0, not orders
             while not is_over:
                 if stop.is_set():
+                    self._redis.hdel(_named("o"), *(order.name for order in orders))
                     return False
                 cursor, found = self._redis.scan(cursor, match=_named("a").decode() + "*", count=_AT_ONCE)
                 self._take(orders, found)

@@ -99,6 +99,11 @@ class _File:
         for order in orders:
             change.put(order.name, order.token.encode(), db=self.orders)
 
+    def forget(self, change: lmdb.Transaction, orders: Sequence[Order]) -> None:
+        """They were not carried out, or have to be once more."""
+        for order in orders:
+            change.delete(order.name, db=self.orders)
+
     def has(self, orders: Sequence[Order]) -> bool:
         """Whether there is anything that they take."""
         with self.env.begin() as look:
@@ -170,7 +175,7 @@ class DiskShelf:
 
     def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """As in `Shelf`: no byte of it is in a file that has a name. Where the rest cannot be written anew, that goes
-        too.
+        too. Told to stop while another worker purges, it leaves its orders to that one.
 
         Raises:
             lmdb.Error, OSError: not even an empty file can be begun.
@@ -183,7 +188,11 @@ class DiskShelf:
                 with suppress(lmdb.MapFullError), self._file.env.begin(write=True) as change:
                     self._file.note(change, orders)
                     return True
-            return self._begin_anew(orders, stop)
+            if self._begin_anew(orders, stop):
+                return True
+            with self._file.env.begin(write=True) as change:
+                self._file.forget(change, orders)
+            return False
 
     def change_over(self) -> None:
         """As in `NearShelf`."""
@@ -221,7 +230,7 @@ class DiskShelf:
         try:
             while not (is_alone := _locked(lock)) and not stop.wait(_TURN_S):
                 pass
-            yield is_alone and not stop.is_set()
+            yield is_alone
         finally:
             os.close(lock)
 
