@@ -328,7 +328,6 @@ class Gateways:
         spent: list[SpentSoFar] = []
         sealed: list[Sealed] = []
         mcp_servers: list[McpServer] = []
-        purges: list[Purge] = []
         for scope in sorted({Scope(key.project_id, key.environment) for key in keys}, key=str):
             place = Place(
                 scope,
@@ -342,7 +341,6 @@ class Gateways:
             connections += [*connections_of(place, streaming), *theirs]
             sealed += self._secrets.sealed(tx, scope)
             forgotten = self.purges.list(tx, scope)
-            purges += forgotten
             self._compile_scope(tx, place, routes, releases, forgotten)
             limited = limits_of(self.all_policies(tx, scope), self._budgets.hard(tx, scope))
             names = self._identity.owner_names(tx, scope)
@@ -365,7 +363,7 @@ class Gateways:
             spent=tuple(spent),
             sealed=tuple(sealed),
             mcp_servers=tuple(mcp_servers),
-            purges=tuple(purges),
+            purges=tuple(self.purges.everywhere(tx)),
         )
 
     def _spent(self, tx: Tx, scope: Scope) -> builtins.list[SpentSoFar]:

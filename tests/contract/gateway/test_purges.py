@@ -114,6 +114,27 @@ def test_the_snapshot_tells_what_has_to_be_gone(house: House) -> None:
     assert told["live", "", ""] == told["staging", "", ""] == everything.token
 
 
+def test_an_order_reaches_gateways_though_nobody_can_call_its_environment_any_more(house: House) -> None:
+    purges, scope, actor = house.gateways.purges, house.scope, house.actor
+    staging = Scope(house.project.id, "staging")
+    with house.rows.transaction() as tx:
+        house.identity.revoke_key(tx, staging, house.actor, "late")
+
+    def told() -> dict[str, str]:
+        return {one.environment: one.token for one in house.snapshot().purges}
+
+    everything = house.does(lambda tx: purges.forget_all(tx, scope, actor))
+    assert everything.environments == ("live", "staging")
+    assert told() == {"live": everything.token, "staging": everything.token}
+    order = ErasureOrdered(project_id=house.project.id, environment="staging", order_id="era_1", by="user", count=1)
+    house.does(lambda tx: purges.erase(tx, order))
+    assert told() == {"live": everything.token, "staging": "era_1"}
+    with house.rows.transaction() as tx:
+        for name in ("app", "other"):
+            house.identity.revoke_key(tx, scope, actor, name)
+    assert told() == {"live": everything.token, "staging": "era_1"}, "with no key at all"
+
+
 def test_no_order_crosses_projects_or_environments(house: House, scope: Scope) -> None:
     purges = house.gateways.purges
     house.does(lambda tx: purges.forget_project(tx, house.scope, house.actor, "shop"))
@@ -170,6 +191,20 @@ def test_an_order_to_erase_forgets_all_of_the_project_s_environment_and_leaves_a
         lambda tx: house.gateways.purges.erase(tx, ErasureOrdered(**place, order_id="era_2", by="trace", count=1))
     )
     assert house.marks().support != after.support
+
+
+def test_an_order_to_erase_that_is_told_again_after_another_order_does_nothing_again(
+    house: House, audit: Audit
+) -> None:
+    purges = house.gateways.purges
+    order = ErasureOrdered(project_id=house.project.id, environment="live", order_id="era_1", by="user", count=2)
+    receipt = house.does(lambda tx: purges.erase(tx, order))
+    other = house.does(lambda tx: purges.forget_project(tx, house.scope, house.actor, "shop"))
+    assert house.changed(lambda tx: purges.erase(tx, order)) == set()
+    assert house.does(lambda tx: purges.erase(tx, order)) == receipt
+    assert [one.token for one in house.snapshot().purges] == [other.token]
+    with house.rows.reading() as tx:
+        assert [entry.subject for entry in audit.page(tx, house.scope, action="cache.erase")] == ["era_1"]
 
 
 def _payload(event: ErasureOrdered) -> bytes:

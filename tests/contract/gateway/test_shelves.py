@@ -1,11 +1,14 @@
 """One contract for every place where answers lie: a dictionary, LMDB, and a real Redis."""
 
+import fcntl
 import mmap
 import random
 import signal
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -125,6 +128,17 @@ class Shelves:
         shelf.keep([filed(2, at_s=3700)])
         assert self.there(shelf, 1, 2) == [1, 2]
 
+    def test_an_answer_that_another_machine_kept_long_ago_counts_once_when_it_is_replaced(self, shelf: Shelf) -> None:
+        shelf.keep([filed(number, at_s=number) for number in range(100, 140)])
+        shelf.keep([filed(1, at_s=5, size=5000), filed(2, at_s=5)])
+        before = shelf.sizes([SUPPORT])[0]
+        for at_s in (200, 6, 7, 300):
+            shelf.keep([filed(1, at_s=at_s, size=5000)])
+            size = shelf.sizes([SUPPORT])[0]
+            assert size.answers == before.answers
+            assert abs(size.bytes - before.bytes) <= 8, "but for the length of a number"
+        assert self.there(shelf, 1, 2) == [1, 2]
+
     def test_one_that_is_larger_than_its_route_may_keep_is_not_kept(self, shelf: Shelf) -> None:
         shelf.keep([filed(1), filed(2, size=70_000)])
         assert self.there(shelf, 1, 2) == [1]
@@ -193,6 +207,20 @@ class Shelves:
         shelf.purge([again])
         assert shelf.unknown([again, first]) == [first]
 
+    def test_a_purge_that_is_told_to_stop_does_so_and_its_orders_are_unknown(self, shelf: Shelf) -> None:
+        shelf.purge([purge(), purge(route="support")])
+        assert shelf.unknown([purge()]) == [], "another worker was here"
+        shelf.keep(self.FILED)
+        stop = Event()
+        stop.set()
+        assert shelf.purge([purge()], stop) is False
+        assert shelf.unknown([purge(), purge(route="support")]) == [purge()]
+        shelf.keep([filed(8)])
+        assert self.there(shelf, 8) == [8], "and it goes on"
+        assert shelf.purge([purge()], Event()) is True
+        assert self.there(shelf, *range(1, 9)) == [6, 7]
+        assert shelf.unknown([purge()]) == []
+
     @pytest.mark.parametrize("seed", range(12))
     def test_whatever_is_kept_and_forgotten_it_does_as_the_one_in_memory(self, shelf: Shelf, seed: int) -> None:
         twin, draw = MemoryShelf(), random.Random(seed)
@@ -245,6 +273,32 @@ class TestRedis(Shelves):
         shelf.keep([filed(number, at_s=number, size=1000) for number in range(100, 200)])
         assert shelf.sizes([SUPPORT])[0].bytes <= 65_536
 
+    @pytest.mark.parametrize("dropped", ["i", "h", "a", "ih", "ia", "ha"])
+    def test_a_route_goes_on_whatever_of_it_redis_dropped(
+        self, shelf: Shelf, server: RedisServer, dropped: str
+    ) -> None:
+        shelf.keep([filed(number, at_s=number, size=1000) for number in range(100)])
+        for name in server.client.keys(f"{{rondel}}:answers:[{dropped}]:*"):
+            server.client.delete(name)
+        for number in range(200, 300):
+            shelf.keep([filed(number, at_s=number, size=1000)])
+            assert self.there(shelf, number) == [number], "it is there when it was kept"
+        found = self.there(shelf, *range(200, 300))
+        assert found == list(range(300 - len(found), 300))
+        assert 40 <= len(found) <= 65
+        [size] = shelf.sizes([SUPPORT])
+        assert size.bytes <= 65_536
+        assert size.answers == len(found)
+
+    def test_a_count_of_answers_that_are_gone_is_put_right(self, shelf: Shelf, server: RedisServer) -> None:
+        shelf.keep([filed(1)])
+        [name] = server.client.keys("{rondel}:answers:h:*")
+        server.client.hset(name, mapping={b"": str(10**9)})
+        shelf.keep([filed(2)])
+        shelf.keep([filed(3), filed(4)])
+        assert self.there(shelf, 3, 4) == [3, 4]
+        assert shelf.sizes([SUPPORT])[0].answers == 2
+
     def test_what_others_put_there_is_no_answer(self, shelf: Shelf, server: RedisServer) -> None:
         shelf.keep([filed(1)])
         [name] = server.client.keys("{rondel}:answers:a:*")
@@ -270,6 +324,63 @@ class TestRedis(Shelves):
                     call()
                 assert time.monotonic() - begun < 2
         shelf.close()
+
+
+class Stopping(Event):
+    """Set when it was asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def is_set(self) -> bool:
+        self.times -= 1
+        return self.times < 0
+
+
+def test_a_purge_on_disk_that_is_told_to_stop_half_way_leaves_the_old_file_in_force(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf = DiskShelf(folder)
+    stays = [filed(number, size=10, place=SALES)._replace(max_bytes=10**7) for number in range(1600)]
+    shelf.keep([*stays, filed(9999)])
+    assert shelf.purge([purge(route="support")], Stopping(3)) is False
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "purging"]
+    assert Shelves.there(shelf, 0, 1599, 9999) == [0, 1599, 9999]
+    assert shelf.purge([purge(route="support")], Stopping(100)) is True
+    assert Shelves.there(shelf, 0, 1599, 9999) == [0, 1599]
+    shelf.close()
+
+
+def test_a_purge_on_disk_waits_for_another_s_only_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    shelf = DiskShelf(folder)
+    shelf.keep([filed(1)])
+    stop = Event()
+    with (folder / "purging").open("w") as lock, ThreadPoolExecutor(1) as thread:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        purging = thread.submit(shelf.purge, [purge()], stop)
+        with pytest.raises(TimeoutError):
+            purging.result(0.3)
+        stop.set()
+        assert purging.result(2) is False
+        again = thread.submit(shelf.purge, [purge()])
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert again.result(2) is True
+    assert Shelves.there(shelf, 1) == []
+    shelf.close()
+
+
+def test_a_purge_of_redis_that_is_told_to_stop_half_way_is_made_again(server: RedisServer) -> None:
+    server.client.flushall()
+    shelf = RedisShelf(server.dsn)
+    shelf.keep([filed(number, size=10)._replace(max_bytes=10**7) for number in range(1600)])
+    assert shelf.purge([purge()], Stopping(1)) is False
+    left = len(Shelves.there(shelf, *range(1600)))
+    assert 0 < left < 1600
+    assert shelf.unknown([purge()]) == [purge()]
+    assert shelf.purge([purge()]) is True
+    assert Shelves.there(shelf, *range(1600)) == []
+    shelf.close()
 
 
 SAID = "my passport is number C01X00T47"

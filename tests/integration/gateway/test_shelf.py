@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from rondel.gateway.caching import Kept, Order
@@ -63,6 +64,17 @@ def test_an_answer_in_another_form_is_none(shelf: DiskShelf) -> None:
     with file.env.begin(write=True) as change:
         change.put(key(1), b"\xc1", db=file.answers)
     assert shelf.find([key(1)]) == [None]
+
+
+def test_an_answer_of_an_older_version_without_a_number_is_found_and_replaced(shelf: DiskShelf) -> None:
+    shelf.keep([filed(1), filed(2)])
+    file = shelf._file  # pyright: ignore[reportPrivateUsage]  to write as an older version did
+    with file.env.begin(write=True) as change:
+        change.put(key(1), msgspec.msgpack.encode(filed(1).kept), db=file.answers)
+    assert shelf.find([key(1)]) == [filed(1).kept]
+    shelf.keep([filed(1, at_s=9)])
+    assert shelf.find([key(1)]) == [filed(1, at_s=9).kept]
+    assert shelf.sizes([PLACE])[0].answers == 2
 
 
 def test_a_purge_takes_meanings_along_and_leaves_others_in_their_order(shelf: DiskShelf) -> None:
@@ -130,6 +142,8 @@ for line in sys.stdin:
         shelf.keep([filed(int(number))])
     elif word == "purge":
         shelf.purge([Order(b"o" * 16, number, b"p" * 8)])
+    elif word == "look":
+        shelf.change_over()
     print(shelf.find([key(int(number) if number.isdigit() else 0)])[0] is not None, flush=True)
 """
 
@@ -162,16 +176,38 @@ def test_a_worker_changes_over_to_the_file_that_another_s_purge_made(tmp_path: P
     assert other.does("find", 1)
     shelf.purge([Order(b"o" * 16, "pur_1", b"p" * 8)])
     assert shelf.find([key(1)]) == [None]
-    assert other.does("keep", 2), "it still has the file that is gone"
-    assert shelf.find([key(2)]) == [None]
+    assert other.does("find", 1), "it still has the file that is gone"
+    assert other.does("keep", 2)
+    assert not other.does("find", 1)
+    assert shelf.find([key(2)]) == [filed(2).kept], "and they share again"
     assert not other.does("purge", "pur_1")
-    assert not other.does("find", 2), "what it kept there is gone too"
+    assert not other.does("find", 2), "what it kept before it heard of the order is gone too"
     assert other.does("keep", 3)
-    assert shelf.find([key(3)]) == [filed(3).kept], "and they share again"
-    assert sorted(path.name for path in folder.iterdir()) == ["2", "current", "purging"]
+    assert shelf.find([key(3)]) == [None], "until this one looks"
+    shelf.change_over()
+    assert shelf.find([key(3)]) == [filed(3).kept]
+    assert sorted(path.name for path in folder.iterdir()) == ["3", "current", "purging"]
     late = Watcher(folder)
     assert late.does("find", 3)
     for one in (other, late):
+        one.stop()
+
+
+def test_a_worker_that_purged_first_does_not_stay_on_a_file_that_the_last_one_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    last, first, reader = DiskShelf(folder), Watcher(folder), Watcher(folder)
+    last.keep([filed(1)])
+    for watcher in (first, reader):
+        watcher.does("purge", "pur_1")
+    assert first.does("keep", 2)
+    assert reader.does("find", 2)
+    last.purge([Order(b"o" * 16, "pur_1", b"p" * 8)])
+    assert [last.find([key(2)])[0] is None, reader.does("find", 2)] == [True, True]
+    assert not reader.does("look", 2), "one that only reads is told to look"
+    assert first.does("keep", 3)
+    assert last.find([key(3)]) == [filed(3).kept]
+    assert reader.does("find", 3)
+    for one in (first, reader):
         one.stop()
 
 

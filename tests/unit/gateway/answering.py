@@ -15,7 +15,7 @@ from rondel.gateway.dataplane.cache.answers import Answers, knows
 from rondel.gateway.dataplane.cache.figures import numbers_of
 from rondel.gateway.dataplane.cache.memory import MemoryShelf
 from rondel.gateway.dataplane.cache.others import Others
-from rondel.gateway.dataplane.cache.ports import Filed, Near, Nearness, Row
+from rondel.gateway.dataplane.cache.ports import NEVER, Filed, Near, Nearness, Row
 from rondel.gateway.models import CacheMode, CacheSettings, Route, Snapshot
 from rondel.gateway.purges.models import Purge
 
@@ -84,6 +84,7 @@ class Slow(MemoryShelf):
         self.asked: list[int] = []
         self.kept: list[int] = []
         self.purged: list[str] = []
+        self.changed_over = 0
 
     def _wait(self) -> None:
         assert self.free.wait(10)
@@ -101,10 +102,14 @@ class Slow(MemoryShelf):
         self.kept += [int.from_bytes(one.key) for one in filed]
         super().keep(filed)
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: threading.Event = NEVER) -> bool:
         self._wait()
         self.purged += [order.token for order in orders]
-        super().purge(orders)
+        return super().purge(orders, stop)
+
+    def change_over(self) -> None:
+        self.changed_over += 1
+        self._wait()
 
     def unknown(self, orders: Sequence[Order]) -> list[Order]:
         self._wait()

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from rondel.gateway.caching import (
     keeper_of_key,
     order_of,
@@ -78,6 +80,27 @@ def test_answers_that_wait_for_the_disk_are_bounded_in_number_and_in_bytes() -> 
             house.answers.keep(filed(number, size=size), "")
         assert house.answers.shed["answer"] >= 6
         assert told(house)["rondel_gateway_answers_shed_total", "answer"] >= 6
+
+    run(test)
+
+
+def test_a_worker_that_only_reads_looks_where_answers_lie_and_goes_on_when_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rondel.gateway.dataplane.cache.answers.CHANGE_OVER_S", 0.02)
+
+    async def test(house: House) -> None:
+        house.answers.begin(snapshot())
+        await until(lambda: house.answers.pending == 0)
+        house.shelf.fails = True
+        await until(lambda: house.shelf.changed_over >= 2)
+        house.shelf.fails = False
+        before = house.shelf.changed_over
+        await until(lambda: house.shelf.changed_over >= before + 2)
+        house.answers.close()
+        before = house.shelf.changed_over
+        await asyncio.sleep(0.1)
+        assert house.shelf.changed_over == before, "and no more after the end"
 
     run(test)
 

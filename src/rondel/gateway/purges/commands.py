@@ -7,9 +7,8 @@ import cyclopts
 
 from rondel.client.http import Api
 from rondel.errors import Invalid
+from rondel.gateway.health import SPARED
 from rondel.terminal import done, emit, listing
-
-_SPARED = ("hit", "semantic", "joined")
 
 
 def cache_group(connect: Callable[[], Api]) -> cyclopts.App:
@@ -72,4 +71,5 @@ def cache_group(connect: Callable[[], Api]) -> cyclopts.App:
 
 def _shown(kept: dict[str, Any]) -> dict[str, Any]:
     outcomes: dict[str, int] = kept["outcomes"]
-    return {**kept, "given": sum(outcomes.get(word, 0) for word in _SPARED), "asked": outcomes.get("miss", 0)}
+    given = sum(outcomes.get(word, 0) for word in SPARED)
+    return {**kept, "given": given, "asked": sum(outcomes.values()) - given}

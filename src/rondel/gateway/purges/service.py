@@ -16,6 +16,9 @@ from rondel.ids import Ids
 from rondel.storage.models import Scope
 from rondel.storage.ports import Tx
 
+ERASED = "cache.erase"
+"""The receipt of an order to erase."""
+
 RouteNames = Callable[[Tx, Scope], Collection[str]]
 
 
@@ -88,16 +91,22 @@ class Purges:
         scope = Scope(order.project_id, order.environment)
         name = self._identity.project(tx, scope.project_id).name
         forgotten = Forgotten(token=order.order_id, what="project", name=name, environments=(scope.environment,))
-        if any(purge.token == order.order_id for purge in self._store.list(tx, scope)):
-            return forgotten
+        if self._audit.page(tx, scope, subject=order.order_id, action=ERASED, limit=1):
+            return forgotten  # the row of the order may be a later one's by now
         purge = Purge(project_id=scope.project_id, environment=scope.environment, token=order.order_id)
         self._save(tx, scope, purge)
-        self._record(tx, scope, system(scope.project_id), "cache.erase", forgotten)
+        self._record(tx, scope, system(scope.project_id), ERASED, forgotten)
         return forgotten
 
     def list(self, tx: Tx, scope: Scope) -> builtins.list[Purge]:
         """The newest order of each thing."""
         return self._store.list(tx, scope)
+
+    def everywhere(self, tx: Tx) -> builtins.list[Purge]:
+        """The same of every project's environment, whether or not anybody can call there now: what was kept while
+        somebody could has to go.
+        """
+        return self._store.everywhere(tx)
 
     def _order(
         self, tx: Tx, scope: Scope, actor: Actor, what: str, name: str, *, route: str = "", key_id: str = ""

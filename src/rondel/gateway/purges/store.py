@@ -1,6 +1,9 @@
 """The rows of orders to forget: the newest of each thing that can be forgotten."""
 
-from sqlalchemy import Column, Table, Text, select
+import builtins
+from typing import Any
+
+from sqlalchemy import Column, Row, Table, Text, select
 
 from rondel.gateway.purges.models import Purge
 from rondel.storage.models import Scope
@@ -27,15 +30,21 @@ class PurgeStore:
         tx.upsert(PURGES, {**key, "token": purge.token, "ordered_at": tx.now()}, tuple(key))
 
     def list(self, tx: Tx, scope: Scope) -> list[Purge]:
-        """All, by route and key."""
+        """All of a project's environment, by route and key."""
         found = select(PURGES).where(within(PURGES, scope)).order_by(PURGES.c.route, PURGES.c.key_id)
-        return [
-            Purge(
-                project_id=row.project_id,
-                environment=row.environment,
-                token=row.token,
-                route=row.route,
-                key_id=row.key_id,
-            )
-            for row in tx.execute(found)
-        ]
+        return [_purge(row) for row in tx.execute(found)]
+
+    def everywhere(self, tx: Tx) -> builtins.list[Purge]:
+        """All of every project, by what they are about."""
+        found = select(PURGES).order_by(*PURGES.primary_key.columns)
+        return [_purge(row) for row in tx.execute(found)]
+
+
+def _purge(row: Row[Any]) -> Purge:
+    return Purge(
+        project_id=row.project_id,
+        environment=row.environment,
+        token=row.token,
+        route=row.route,
+        key_id=row.key_id,
+    )

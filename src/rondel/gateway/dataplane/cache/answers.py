@@ -28,6 +28,9 @@ WAITING_BYTES = 32 * 1024 * 1024
 MEANING_LIMIT = 256
 """Texts that wait for the thread of meanings, of look-ups and of new answers together: what comes later would be looked
 up too late in any case."""
+CHANGE_OVER_S = 5.0
+"""How often a worker looks whether another one has put the answers elsewhere: one that only reads learns it no other
+way."""
 
 
 class Sought(NamedTuple):
@@ -69,6 +72,7 @@ class Answers:
         self.others: Others | None = None
         self._unwritten: dict[bytes, Kept] = {}
         self._waiting: list[Filed] = []
+        self._looking_round: asyncio.TimerHandle | None = None
         self._held = self._held_bytes = self._reading = 0
         self._is_writing = False
         self._known: Mapping[bytes, str] = {}
@@ -142,7 +146,11 @@ class Answers:
         self._file(filed)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, which is waited for, as is the thread of meanings, for the texts that it has; a purge is
+        broken off after its next few hundred answers, and made at the next start.
+        """
+        if self._looking_round is not None:
+            self._looking_round.cancel()
         if self._purging is not None:
             self._purging.close()
         for thread in (self._reader, self._clerk):
@@ -189,10 +197,24 @@ class Answers:
             return
         self._clerk = ThreadPoolExecutor(1, "answers")
         self._purging = Purging(self._shelf, self._clerk, self._loop)
+        self._looking_round = self._loop.call_later(CHANGE_OVER_S, self._look_round)
         try:
             self.others = self._open_others() if self._open_others is not None else None
         except (RondelError, ValueError) as error:
             log.warning("answers are not shared with other machines", reason=str(error))
+
+    def _look_round(self) -> None:
+        """Go on where the answers lie now."""
+        if self._shelf is not None and self._clerk is not None:
+            changing = self._loop.run_in_executor(self._clerk, self._shelf.change_over)
+            changing.add_done_callback(self._looked_round)
+
+    def _looked_round(self, done: "asyncio.Future[None]") -> None:
+        if done.cancelled() or self._shelf is None:
+            return
+        if (error := done.exception()) is not None:
+            log.warning("the file of kept answers cannot be opened", reason=str(error))
+        self._looking_round = self._loop.call_later(CHANGE_OVER_S, self._look_round)
 
     def _read(self) -> None:
         """Begin to know meanings."""

@@ -1,9 +1,10 @@
 """Answers in a dictionary, for tests: of one process, and gone with it."""
 
 from collections.abc import Sequence
+from threading import Event
 
 from rondel.gateway.caching import Kept, Order
-from rondel.gateway.dataplane.cache.ports import Filed, Row, Size
+from rondel.gateway.dataplane.cache.ports import NEVER, Filed, Row, Size
 
 
 class MemoryShelf:
@@ -37,12 +38,20 @@ class MemoryShelf:
         """As in `Shelf`."""
         return [order for order in orders if self._known.get(order.name) != order.token]
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """As in `Shelf`."""
+        if stop.is_set():
+            for order in orders:
+                self._known.pop(order.name, None)
+            return False
         self._known |= {order.name: order.token for order in orders}
         gone = [one for one in self._filed.values() if any(order.takes(one.place, one.keeper) for order in orders)]
         for one in gone:
             del self._filed[one.key]
+        return True
+
+    def change_over(self) -> None:
+        """As in `NearShelf`."""
 
     def sizes(self, places: Sequence[bytes]) -> list[Size]:
         """As in `Shelf`."""

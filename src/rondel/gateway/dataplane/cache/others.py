@@ -106,7 +106,9 @@ class Others:
         asking.add_done_callback(lambda done: self._measured(places, done))
 
     def close(self) -> None:
-        """The end: nobody is waited for longer than a question may take."""
+        """The end. What the two threads have asked is waited for: half a second for each where Redis hangs, and a bit
+        more where it is slow and a purge, which is broken off, has its last few hundred answers in hand.
+        """
         self._purging.close()
         self._reader.shutdown(cancel_futures=True)
         self._clerk.shutdown(cancel_futures=True)

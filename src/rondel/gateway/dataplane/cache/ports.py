@@ -1,10 +1,14 @@
 """Where answers lie, and who knows which texts are near each other."""
 
 from collections.abc import Sequence
+from threading import Event
 from typing import NamedTuple, Protocol
 
 from rondel.gateway.caching import SHARED, Kept, Order
 from rondel.plugins import Plugins
+
+NEVER = Event()
+"""To stop at nothing."""
 
 
 class Row(NamedTuple):
@@ -57,8 +61,12 @@ class Shelf(Protocol):
         """Those of them that it was not told to carry out yet."""
         ...
 
-    def purge(self, orders: Sequence[Order]) -> None:
-        """Take away what they say, and nothing else, whatever it was told before; when it returns that is gone."""
+    def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
+        """Take away what they say, and nothing else, whatever it was told before; when it returns that is gone.
+
+        False: `stop`, which is looked at again and again, was set before that. It has not been told to carry them out
+        then, even if it was before: the next one who asks what is unknown has to.
+        """
         ...
 
     def sizes(self, places: Sequence[bytes]) -> list[Size]:
@@ -80,10 +88,16 @@ class NearShelf(Shelf, Protocol):
         """The last `most` rows of a group behind `after`, in their order. May take a while."""
         ...
 
+    def change_over(self) -> None:
+        """Go on where answers lie now, should another worker have put them elsewhere. May take a while; called in the
+        thread that keeps and purges.
+        """
+        ...
+
 
 class SharedShelf(Shelf, Protocol):
-    """Holds answers for several machines; made with a DSN. A call that gets no answer in a quarter of a second raises
-    `Unavailable`.
+    """Holds answers for several machines; made with a DSN. A call that gets no answer raises `Unavailable` about half a
+    second after it asked: a question has a quarter of a second, and is asked once more.
     """
 
     def __init__(self, dsn: str) -> None: ...

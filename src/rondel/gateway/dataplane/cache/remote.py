@@ -3,11 +3,13 @@
     a:KEY -> place, keeper, answer (with its time to live)     o: name -> token, of the orders that were carried out
     i:PLACE: keys by when they were kept                       h:PLACE: key -> size; "" -> bytes of all
 
-An answer and what is counted of it change in one script. A purge looks at the answers themselves, each of which says
-whose it is: so it misses none, even where Redis was short of memory and dropped what is counted.
+An answer and what is counted of it change in one script. Where Redis is short of memory it may drop either key of a
+route and leave the other: sizes count for nothing without the order that their answers stand in. A purge looks at the
+answers themselves, each of which says whose it is: so it misses none, whatever Redis dropped.
 """
 
 from collections.abc import Sequence
+from threading import Event
 
 import msgspec
 import redis
@@ -18,7 +20,7 @@ from redis.retry import Retry
 
 from rondel.errors import Unavailable
 from rondel.gateway.caching import Kept, Order
-from rondel.gateway.dataplane.cache.ports import Filed, Size
+from rondel.gateway.dataplane.cache.ports import NEVER, Filed, Size
 
 log = structlog.get_logger()
 
@@ -37,6 +39,7 @@ _FORGOTTEN_S = 32 * 86_400
 _KEEP = """
 local body, key = ARGV[1], ARGV[2]
 local at, ttl, size, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('UNLINK', KEYS[3]) end
 local held = tonumber(redis.call('HGET', KEYS[3], '') or '0')
 held = held - tonumber(redis.call('HGET', KEYS[3], key) or '0') + size
 redis.call('SET', KEYS[1], body, 'PX', ttl)
@@ -44,7 +47,12 @@ redis.call('ZADD', KEYS[2], at, key)
 redis.call('HSET', KEYS[3], key, string.format('%.0f', size))
 for turn = 1, 1000 do
   local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-  if not first[1] or (held <= most and tonumber(first[2]) >= at - ttl) then break end
+  if not first[1] then
+    redis.call('UNLINK', KEYS[3])
+    held = 0
+    break
+  end
+  if held <= most and tonumber(first[2]) >= at - ttl then break end
   held = held - tonumber(redis.call('HGET', KEYS[3], first[1]) or '0')
   redis.call('UNLINK', ARGV[7] .. first[1])
   redis.call('ZREM', KEYS[2], first[1])
@@ -105,7 +113,7 @@ class RedisShelf:
             raise _unavailable(error) from error
         return [order for order, token in zip(orders, told, strict=True) if token != order.token.encode()]
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """As in `Shelf`; orders are noted once they are carried out, so what was broken off is begun again.
 
         SCAN tells all keys that are there from its beginning to its end:
@@ -114,6 +122,9 @@ class RedisShelf:
         try:
             cursor, is_over = 0, not orders
             while not is_over:
+                if stop.is_set():
+                    self._redis.hdel(_named("o"), *(order.name for order in orders))
+                    return False
                 cursor, found = self._redis.scan(cursor, match=_named("a").decode() + "*", count=_AT_ONCE)
                 self._take(orders, found)
                 is_over = cursor == 0
@@ -121,6 +132,7 @@ class RedisShelf:
                 self._redis.hset(_named("o"), mapping={order.name: order.token for order in orders})
         except redis.RedisError as error:
             raise _unavailable(error) from error
+        return True
 
     def sizes(self, places: Sequence[bytes]) -> list[Size]:
         """As in `Shelf`."""

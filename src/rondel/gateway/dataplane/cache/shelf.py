@@ -4,12 +4,12 @@ Reading takes no lock and asks nobody, so it is done in the event loop; a reader
 whole file. What is written is on disk before it is seen, but not the very last transaction: a power cut takes that back
 and breaks nothing (`metasync=False`).
 
-    answers: key -> answer          ages: route, number -> size, key, keeper, row   sizes: route -> bytes, answers
+    answers: key -> answer, number  ages: route, number -> size, key, keeper, row   sizes: route -> bytes, answers
     near:    group, number -> key, vector                                           orders: name -> token
 
 LMDB overwrites nothing: what is deleted stays in the file until its page is needed. So a purge writes all that stays
 into a new file, and removes the old one: `N/data.mdb`, with N in `current`. A worker that still has the old one open
-when it is removed changes over with its own purge.
+when it is removed changes over when it keeps or purges something, or is told to.
 """
 
 import fcntl
@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import lmdb
@@ -25,7 +26,7 @@ import msgspec
 import structlog
 
 from rondel.gateway.caching import Kept, Order
-from rondel.gateway.dataplane.cache.ports import Filed, Row, Size
+from rondel.gateway.dataplane.cache.ports import NEVER, Filed, Row, Size
 
 log = structlog.get_logger()
 
@@ -34,12 +35,28 @@ MAP_BYTES = 8 * 1024**3
 PLACE, GROUP, NUMBER, KEY, KEEPER = 16, 16, 8, 32, 8
 _OVERHEAD = 256
 """Bytes that an answer takes beside itself, about."""
-_SAME_TIME = 16
 _AT_ONCE = 500
 """Answers that are copied in one transaction."""
+_TURN_S = 0.05
+"""How often a worker asks whether it is its turn to purge."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Kept).decode
+
+
+class _Numbered(Kept, frozen=True, array_like=True, gc=False):
+    """An answer as it is written, which reads as a `Kept` too: with the number of its row of `ages`. An older version's
+    has none, and stands at the time it was kept.
+    """
+
+    number: int = 0
+
+    @property
+    def stands_at(self) -> int:
+        return self.number or self.at_ns
+
+
+_unpack_numbered = msgspec.msgpack.Decoder(_Numbered).decode
 
 
 class _Age(NamedTuple):
@@ -82,6 +99,11 @@ class _File:
         for order in orders:
             change.put(order.name, order.token.encode(), db=self.orders)
 
+    def forget(self, change: lmdb.Transaction, orders: Sequence[Order]) -> None:
+        """They were not carried out, or have to be once more."""
+        for order in orders:
+            change.delete(order.name, db=self.orders)
+
     def has(self, orders: Sequence[Order]) -> bool:
         """Whether there is anything that they take."""
         with self.env.begin() as look:
@@ -121,6 +143,7 @@ class DiskShelf:
 
     def keep(self, filed: Sequence[Filed]) -> None:
         """As in `Shelf`; when there is no room for them they are not kept."""
+        self.change_over()
         file = self._file
         try:
             with file.env.begin(write=True) as change:
@@ -150,21 +173,31 @@ class DiskShelf:
         with file.env.begin(db=file.orders) as look:
             return [order for order in orders if look.get(order.name) != order.token.encode()]
 
-    def purge(self, orders: Sequence[Order]) -> None:
+    def purge(self, orders: Sequence[Order], stop: Event = NEVER) -> bool:
         """As in `Shelf`: no byte of it is in a file that has a name. Where the rest cannot be written anew, that goes
-        too.
+        too. Told to stop while another worker purges, it leaves its orders to that one.
 
         Raises:
             lmdb.Error, OSError: not even an empty file can be begun.
         """
-        with self._alone():
-            if _current(self._folder) != self._file.number:
-                self._file = self._opened()  # another worker was here before
+        with self._alone(stop) as is_alone:
+            if not is_alone:
+                return False
+            self.change_over()  # another worker may have been here before
             if not self._file.has(orders):
                 with suppress(lmdb.MapFullError), self._file.env.begin(write=True) as change:
                     self._file.note(change, orders)
-                    return
-            self._begin_anew(orders)
+                    return True
+            if self._begin_anew(orders, stop):
+                return True
+            with self._file.env.begin(write=True) as change:
+                self._file.forget(change, orders)
+            return False
+
+    def change_over(self) -> None:
+        """As in `NearShelf`."""
+        if _current(self._folder) != self._file.number:
+            self._file = self._opened()
 
     def sizes(self, places: Sequence[bytes]) -> list[Size]:
         """As in `Shelf`."""
@@ -179,29 +212,40 @@ class DiskShelf:
     def _opened(self) -> _File:
         """The file that is in force; it may become another one meanwhile."""
         while True:
-            file = _File(self._folder, _current(self._folder))
-            if _current(self._folder) == file.number:
+            number = _current(self._folder)
+            try:
+                file = _File(self._folder, number)
+            except (lmdb.Error, OSError):
+                if _current(self._folder) == number:
+                    raise
+                continue  # it was removed under our hands
+            if _current(self._folder) == number:
                 return file
             shutil.rmtree(file.folder, ignore_errors=True)
 
     @contextmanager
-    def _alone(self) -> Generator[None]:
-        """One worker purges at a time. The kernel ends it with the process."""
+    def _alone(self, stop: Event) -> Generator[bool]:
+        """One worker purges at a time; the kernel ends it with the process. False: `stop` was set before its turn."""
         lock = os.open(self._folder / "purging", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            while not (is_alone := _locked(lock)) and not stop.wait(_TURN_S):
+                pass
+            yield is_alone
         finally:
             os.close(lock)
 
-    def _begin_anew(self, orders: Sequence[Order]) -> None:
+    def _begin_anew(self, orders: Sequence[Order], stop: Event) -> bool:
         old = self._file
         new = self._next_file(old.number + 1)
         try:
-            count = _copy(old, new, orders)
+            count = _copy(old, new, orders, stop)
         except (lmdb.Error, OSError) as error:
             log.warning("all kept answers go, since some have to", reason=str(error))
             count, new = 0, self._next_file(new.number + 1)
+        if count is None:
+            new.env.close()
+            shutil.rmtree(new.folder, ignore_errors=True)
+            return False
         with new.env.begin(write=True) as change:
             new.note(change, orders)
         self._put_in_force(new)
@@ -209,6 +253,7 @@ class DiskShelf:
             if folder.name.isdigit() and folder.name != str(new.number):
                 shutil.rmtree(folder, ignore_errors=True)
         log.info("kept answers were purged", orders=len(orders), left=count)
+        return True
 
     def _put_in_force(self, new: _File) -> None:
         draft = self._folder / "current.draft"
@@ -225,6 +270,14 @@ class DiskShelf:
         return _File(self._folder, number)
 
 
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _current(folder: Path) -> int:
     try:
         return int((folder / "current").read_text())
@@ -236,13 +289,15 @@ def _size(value: bytes | None) -> Size:
     return Size(int.from_bytes(value[NUMBER:]), int.from_bytes(value[:NUMBER])) if value else Size(0, 0)
 
 
-def _copy(old: _File, new: _File, orders: Sequence[Order]) -> int:
-    """Write into `new` what stays of `old`; how many answers that is."""
+def _copy(old: _File, new: _File, orders: Sequence[Order], stop: Event) -> int | None:
+    """Write into `new` what stays of `old`; how many answers that is, or None where `stop` was set before the end."""
     sizes: dict[bytes, Size] = {}
     with old.env.begin() as look:
         cursor = look.cursor(old.ages)
         there = cursor.first()
         while there:
+            if stop.is_set():
+                return None
             with new.env.begin(write=True) as change:
                 for _ in range(_AT_ONCE):
                     if not there:
@@ -277,40 +332,35 @@ def _copy_one(
 
 def _put(file: _File, change: lmdb.Transaction, one: Filed) -> None:
     """Put one answer down, and take away what is too old or too much of its route."""
-    body = _pack(one.kept)
-    row = _number_after(change.cursor(file.near), one.group, one.kept.at_ns) if one.vector else b""
+    at_ns = one.kept.at_ns
+    row = _number_after(change.cursor(file.near), one.group, at_ns) if one.vector else b""
+    age = _number_after(change.cursor(file.ages), one.place, at_ns)
+    body = _pack(_Numbered(*msgspec.structs.astuple(one.kept), number=int.from_bytes(age[PLACE:])))
     size = len(body) + len(one.vector) + _OVERHEAD
     if size > one.max_bytes:
         return
     held = _size(change.get(one.place, db=file.sizes))
     if (older := change.get(one.key, db=file.answers)) is not None:
-        held = _replace(file, change, one, _unpack(older).at_ns, held)
+        held = _replace(file, change, one, _unpack_numbered(older).stands_at, held)
     change.put(one.key, body, db=file.answers)
     if one.vector:
         change.put(row, one.key + one.vector, db=file.near)
-    age = _number_after(change.cursor(file.ages), one.place, one.kept.at_ns)
     change.put(age, _Age(size, one.key, one.keeper, row).written(), db=file.ages)
     held = _trim(file, change, one, Size(held.answers + 1, held.bytes + size))
     change.put(one.place, _sized(held), db=file.sizes)
 
 
-def _replace(file: _File, change: lmdb.Transaction, one: Filed, at_ns: int, held: Size) -> Size:
-    """Take the row away of what was kept before under the same key; what is held then. It stands at its time or, of
-    several kept in that nanosecond, a little behind it.
-    """
-    cursor = change.cursor(file.ages)
-    there = cursor.set_range(one.place + at_ns.to_bytes(NUMBER))
-    for _ in range(_SAME_TIME):
-        if not there or cursor.key()[:PLACE] != one.place:
-            break
-        age = _Age.read(cursor.value())
-        if age.key == one.key:
-            cursor.delete()
-            if age.row:
-                change.delete(age.row, db=file.near)
-            return Size(held.answers - 1, held.bytes - age.size)
-        there = cursor.next()
-    return held
+def _replace(file: _File, change: lmdb.Transaction, one: Filed, number: int, held: Size) -> Size:
+    """Take the row away of what was kept before under the same key; what is held then."""
+    name = one.place + number.to_bytes(NUMBER)
+    found = change.get(name, db=file.ages)
+    age = _Age.read(found) if found is not None else None
+    if age is None or age.key != one.key:
+        return held
+    change.delete(name, db=file.ages)
+    if age.row:
+        change.delete(age.row, db=file.near)
+    return Size(held.answers - 1, held.bytes - age.size)
 
 
 def _trim(file: _File, change: lmdb.Transaction, one: Filed, held: Size) -> Size:
@@ -319,12 +369,12 @@ def _trim(file: _File, change: lmdb.Transaction, one: Filed, held: Size) -> Size
     cursor = change.cursor(file.ages)
     there = cursor.set_range(one.place)
     while there and cursor.key()[:PLACE] == one.place:
-        at_ns = int.from_bytes(cursor.key()[PLACE:])
-        if held.bytes <= one.max_bytes and at_ns >= before_ns:
+        number = int.from_bytes(cursor.key()[PLACE:])
+        if held.bytes <= one.max_bytes and number >= before_ns:
             break
         age = _Age.read(cursor.value())
         body = change.get(age.key, db=file.answers)
-        if body is not None and _unpack(body).at_ns <= at_ns:  # else a newer one took its place
+        if body is not None and _unpack_numbered(body).stands_at <= number:  # else a newer one took its place
             change.delete(age.key, db=file.answers)
         if age.row:
             change.delete(age.row, db=file.near)
