@@ -14,7 +14,7 @@ from benchmarks.gateway.figures import GUARDED, JOBS, Job
 from benchmarks.gateway.measuring import Rounds, interleaved, least
 from benchmarks.gateway.results import Told, read
 from benchmarks.gateway.run import absent
-from benchmarks.gateway.stage import Contender, staged
+from benchmarks.gateway.stage import Contender, interpreted, staged
 
 ALLOWED = 1.25
 ROUNDS, TURN_S = 9, 1.0
@@ -53,6 +53,9 @@ def main(show: Callable[[str], object] = print) -> int:
     uvloop.install()
     has_failed = False
     with staged() as stage:
+        if wrong := interpreted(stage):
+            show(wrong)
+            return 2
         for job in JOBS:
             if job.name not in GUARDED:
                 continue

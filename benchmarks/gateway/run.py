@@ -12,7 +12,7 @@ from benchmarks.gateway.figures import JOBS
 from benchmarks.gateway.measuring import Rounds, interleaved
 from benchmarks.gateway.processes import rss_mb
 from benchmarks.gateway.results import results, write
-from benchmarks.gateway.stage import COMPILED, staged
+from benchmarks.gateway.stage import COMPILED, interpreted, staged
 
 NEEDED = ("nginx", "wrk", "openssl")
 
@@ -41,6 +41,9 @@ def main(show: Callable[[str], object] = print) -> int:
     found: dict[str, Rounds] = {}
     memory_mb: dict[str, float] = {}
     with staged() as stage:
+        if wrong := interpreted(stage):
+            show(wrong)
+            return 2
         for job in JOBS:
             if job.name in wanted:
                 found[job.name] = interleaved(job, stage.contenders, options.rounds, show, options.share)

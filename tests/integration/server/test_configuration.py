@@ -59,7 +59,7 @@ def test_a_configuration_is_applied_under_load_and_no_request_is_lost(fresh: Rea
             done = _apply(fresh, _file(upstream, turn), prune=turn % 2 == 0)
             assert done["is_applied"]
             model = f"model-{turn}"
-            fresh.until(lambda model=model: upstream.seen[-1].json.get("model") == model)
+            fresh.until(lambda model=model: bool(upstream.seen) and upstream.seen[-1].json.get("model") == model)
     finally:
         is_over.set()
         for thread in threads:
