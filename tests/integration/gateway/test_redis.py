@@ -15,7 +15,7 @@ from rondel.gateway.dataplane.ledger import Ledger
 from rondel.gateway.dataplane.limits import Limited, Meter, Starved, Ticket
 from rondel.gateway.dataplane.meters import Meters
 from rondel.gateway.dataplane.remote import RedisShares
-from rondel.gateway.dataplane.sheets import DiskPlace
+from rondel.gateway.dataplane.sheets import DiskPlace, Mapped
 from rondel.gateway.models import Allowance, Limits, OnLimitsDown, Snapshot, VirtualKey
 from rondel.spend.budgets.models import Window
 from rondel.spend.models import ModelPrice
@@ -36,6 +36,30 @@ class Server(RedisServer):
         spent = sum(int(value) for name, value in fields.items() if name.startswith(b"s:"))
         return spent, sum(int(value) for name, value in fields.items() if name.startswith(b"g:"))
 
+    def leased(self, worker: str) -> int:
+        """What one worker took of the one budget and did not spend."""
+        (key,) = self.client.keys("{rondel}:limits:*:0")
+        fields = self.client.hgetall(key.decode())
+        return int(fields.get(f"g:{worker}".encode(), 0)) - int(fields.get(f"s:{worker}".encode(), 0))
+
+
+class Mortal(DiskPlace):
+    """A machine's folder for a worker that can be killed: its locks are let go of, and nothing is given back."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, 20_000)
+        self._sheets: dict[str, Mapped] = {}
+
+    def sheet(self, name: str) -> Mapped:
+        """The first of a name is remembered: that of the worker itself."""
+        made = super().sheet(name)
+        self._sheets.setdefault(name, made)
+        return made
+
+    def die(self, slot: int) -> None:
+        """As by `kill -9`."""
+        self._sheets[f"worker-{slot}"].unlock()
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Generator[Server]:
@@ -49,7 +73,8 @@ class Worker:
 
     def __init__(self, server: Server, folder: Path, number: int, limits: Limits, on_down: OnLimitsDown) -> None:
         loop = asyncio.get_running_loop()
-        ledger = Ledger(DiskPlace(folder, 20_000), number)
+        self.place = Mortal(folder)
+        ledger = Ledger(self.place, number)
         self.shares = RedisShares(server.dsn, ledger, machine=folder.name, loop=loop, on_down=on_down)
         self.meters = Meters(self.shares, SystemClock())
         key = VirtualKey(id="key", hash="", name="app", project_id="p", environment="e", limits=limits)
@@ -208,6 +233,42 @@ def test_rates_go_on_without_redis(server: Server, tmp_path: Path) -> None:
         server.stop()
         found = [await worker.count(500) for worker in workers]
         assert all(80 <= count <= 120 for count in found), found
+
+    asyncio.run(run())
+
+
+def test_what_a_worker_gave_back_just_before_its_end_is_free(server: Server, tmp_path: Path) -> None:
+    async def run() -> None:
+        worker = _machines(server, tmp_path, _budget(1_000_000))[0]
+        worker.settle(await worker.admit(1), 1)
+        assert server.leased("a.1-0") > 0
+        for _ in range(2):
+            await asyncio.sleep(0.55)
+            worker.keep()  # idle at the second time, so its lease is given back: Redis would hear of it in a moment
+        worker.meters.close()
+        assert server.taken() == (1, 1)
+
+    asyncio.run(run())
+
+
+def test_what_was_leased_to_a_worker_killed_while_it_asked_comes_back(server: Server, tmp_path: Path) -> None:
+    async def run() -> None:
+        killed, other, *_ = _machines(server, tmp_path, _budget(10_000))
+        other.settle(await other.admit(100), 100)
+        server.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(Starved):
+            killed.meter.admit("", 1, 1000, time.monotonic())
+        await asyncio.sleep(0.5)
+        killed.place.die(0)
+        server.process.send_signal(signal.SIGCONT)
+        most = 0
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            other.keep()
+            most = max(most, server.leased("a.1-0"))
+            if most and not server.leased("a.1-0"):
+                return
+        pytest.fail(f"Of {most} that were leased, {server.leased('a.1-0')} never came back.")
 
     asyncio.run(run())
 

@@ -44,7 +44,7 @@ from rondel.gateway.picking import kept_callable, paced
 from rondel.gateway.ports import Call, Problem
 from rondel.gateway.replaying import replay
 from rondel.gateway.rules import is_retried, parse_retry_after, pause_s
-from rondel.telemetry.records import ArmStage, GuardVerdict
+from rondel.telemetry.records import ArmStage, GatewayRecord, GuardVerdict
 
 log = structlog.get_logger()
 
@@ -516,17 +516,25 @@ class Exchange:
         worker = self._worker
         if self.seeking is not None:
             result = self._land(self.seeking, result)
-        record = record_of(self, result, worker)
-        worker.metrics.tell(record)
+        try:
+            record = record_of(self, result, worker)
+        except Exception:
+            self.way.meter.settle(self.ticket, None, None)  # what was reserved does not stay so
+            raise
         if self.ticket is not NO_TICKET:
-            is_given = self.seeking is not None and self.seeking.is_given
-            is_unused = record.tokens is None and (is_given or result.status >= 300)
-            used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
-            if used is not None and self.lane.answers > 1:
-                used += sum(total_tokens(each.tokens) for each in record.attempts if each.tokens is not None)
-            self.way.meter.settle(self.ticket, used, record.charged_nano)
+            self._settle(record, result)
+        worker.metrics.tell(record)
         self._result, self._answer = result, answer
         worker.spool.add(record, self._hand_over)
+
+    def _settle(self, record: GatewayRecord, result: Result) -> None:
+        """What was used in the place of the guess, which stands where nothing is known."""
+        is_given = self.seeking is not None and self.seeking.is_given
+        is_unused = record.tokens is None and (is_given or result.status >= 300)
+        used = 0 if is_unused else None if record.tokens is None else total_tokens(record.tokens)
+        if used is not None and self.lane.answers > 1:
+            used += sum(total_tokens(each.tokens) for each in record.attempts if each.tokens is not None)
+        self.way.meter.settle(self.ticket, used, record.charged_nano)
 
     def _hand_over(self) -> None:
         """The record is written: the last byte may go."""

@@ -182,13 +182,19 @@ def _add_choice(choices: dict[int, dict[str, Any]], piece: dict[str, Any]) -> No
 def _join(into: dict[str, Any], piece: dict[str, Any]) -> None:
     for name, value in piece.items():
         if name == "tool_calls" and _is_list(value):
-            calls: dict[int, dict[str, Any]] = into.setdefault("tool_calls", {})
+            calls = _calls(into.get(name))
+            into[name] = calls
             for position, call in enumerate(value):
                 if _is_object(call):
                     known = calls.setdefault(_index(call, position), {})
                     _join(known, {key: part for key, part in call.items() if key != "index"})
         else:
             _put(into, name, value)
+
+
+def _calls(held: Any) -> dict[int, dict[str, Any]]:
+    """The calls so far, by their place."""
+    return held or {}
 
 
 def _put(into: dict[str, Any], name: str, value: Any) -> None:
@@ -223,8 +229,8 @@ def _folded(answer: dict[str, Any], choices: dict[int, dict[str, Any]], operatio
         if _is_object(message):
             message.setdefault("role", "assistant")
             message.setdefault("content", None)
-            calls: Any = message.get("tool_calls")
-            if _is_object(calls):
+            calls = _calls(message.get("tool_calls"))
+            if calls:
                 message["tool_calls"] = [calls[index] for index in sorted(calls)]
     ordered = [choices[index] for index in sorted(choices)]
     if operation is not Operation.EMBEDDING:

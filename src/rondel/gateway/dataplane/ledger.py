@@ -1,10 +1,11 @@
 """What the workers of one machine have taken of each limit, in memory that they share.
 
-Every account has one cell a worker: (epoch, granted, spent). Only its worker writes it, always one number in one store:
-so `kill -9` leaves nothing half done. `granted` is what the worker took of the limit and did not give back; what it has
-spent and what it has reserved is never more. To take is to look at all cells and then raise one's own, in one's turn: a
-lock that the kernel takes from whoever dies. A dead worker's reservations come back by setting `granted` to `spent`,
-which whoever finds its sheet unlocked does.
+Every account has one cell a worker: (epoch, granted, spent, untold). Only its worker writes it, always one number in
+one store: so `kill -9` leaves nothing half done. `granted` is what the worker took of the limit and did not give back;
+what it has spent and what it has reserved is never more. To take is to look at all cells and then raise one's own, in
+one's turn: a lock that the kernel takes from whoever dies. A dead worker's reservations come back by setting `granted`
+to `spent`, which whoever finds its sheet unlocked does. `untold` is 1 while those who share limits with this machine
+may know other figures of the cell than these; of a dead worker, whoever finds it tells them.
 """
 
 import hashlib
@@ -15,15 +16,15 @@ from typing import NamedTuple, Protocol
 
 from rondel.gateway.dataplane.leases import grant, pace, share
 
-MAGIC = 0x524E444C4C494D32
-HEAD, ENTRY, CELL = 8, 4, 3
+MAGIC = 0x524E444C4C494D33
+HEAD, ENTRY, CELL = 8, 4, 4
 """Numbers in the head of the sheet of accounts, in an account's entry there, and in a worker's cell."""
 COUNT, SLOTS, WANTED, GENERATION = 1, 2, 3, 4
 HIGH, LOW, BEGAN, BASE = 0, 1, 2, 3
 """An entry: the hash of the account's name, an epoch, and what was spent in it beside what the cells say. A rate keeps
 in `BEGAN` when its bucket will be full.
 """
-EPOCH, GRANTED, SPENT = 0, 1, 2
+EPOCH, GRANTED, SPENT, UNTOLD = 0, 1, 2, 3
 MOST = 1 << 20
 """Accounts that a ledger has room for; then new end users share one."""
 _FIRST = 1024
@@ -150,6 +151,7 @@ class Ledger:
         if mine[place + EPOCH] != epoch:
             mine[place + GRANTED] = 0
             mine[place + SPENT] = 0
+            mine[place + UNTOLD] = 0
             mine[place + EPOCH] = epoch
         return mine, place
 
@@ -226,7 +228,7 @@ class Ledger:
         return self._words[WANTED]
 
     def bury(self) -> list[Freed]:
-        """Give back what dead workers had reserved."""
+        """Give back what dead workers had reserved. What is `untold` is found again until it was told."""
         freed: list[Freed] = []
         for slot in range(self._words[SLOTS]):
             if slot == self.slot:
@@ -236,6 +238,15 @@ class Ledger:
                 freed += _give_back(slot, other.hold(other.size()))
             other.close()
         return freed
+
+    def told(self, one: Freed) -> None:
+        """All who share the account know what the dead worker spent, unless its slot has a new one, who sees to it."""
+        other = self._worker(one.slot)
+        if one.slot != self.slot and other.try_lock():
+            words, place = other.hold(other.size()), CELL * one.at
+            if words[place + EPOCH] == one.epoch and words[place + SPENT] == one.spent:
+                words[place + UNTOLD] = 0
+        other.close()
 
     def name(self, at: int) -> str:
         """An account's name as its hash, which is the same on every machine."""
@@ -261,7 +272,7 @@ _NOTHING: Words = array("q")
 def _give_back(slot: int, words: Words) -> Iterator[Freed]:
     """A worker that is no more has reserved nothing; what it has spent stays."""
     for place in range(0, len(words) - CELL + 1, CELL):
-        if words[place + GRANTED] != words[place + SPENT]:
+        if words[place + GRANTED] != words[place + SPENT] or words[place + UNTOLD]:
             words[place + GRANTED] = words[place + SPENT]
             yield Freed(slot, place // CELL, words[place + EPOCH], words[place + SPENT])
 

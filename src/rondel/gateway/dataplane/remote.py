@@ -7,8 +7,9 @@ they are empty, so that is seldom.
 In Redis an account and window are one hash. Every worker has fields in it: what it took (`g:`) and what it spent
 (`s:`), written as they stand in its cell, so that an answer that is lost and asked for again changes nothing, and when
 that was (`n:`), so that a question that comes late does not either. One question of an account is under way at a time.
-What a killed worker had reserved is given back by a worker of its machine, which sees its cell; what a lost machine had
-leased of a budget counts as spent, and its places for requests at once are free after some seconds.
+What a killed worker had reserved is given back by a worker of its machine, which sees its cell and tells Redis until
+Redis has answered; what a lost machine had leased of a budget counts as spent, and its places for requests at once are
+free after some seconds.
 """
 
 import asyncio
@@ -21,8 +22,9 @@ import redis.asyncio
 import structlog
 
 from rondel.gateway.dataplane.leases import SLICES, grant
-from rondel.gateway.dataplane.ledger import GRANTED, SPENT, Freed, Ledger
+from rondel.gateway.dataplane.ledger import GRANTED, SPENT, UNTOLD, Freed, Ledger
 from rondel.gateway.dataplane.limits import Asked, Quota, Rate, Verdict
+from rondel.gateway.dataplane.lua import DRAW, LEAVE, TAKE
 from rondel.gateway.models import OnLimitsDown
 from rondel.spend.budgets.models import Window
 
@@ -47,56 +49,6 @@ log = structlog.get_logger()
 
 Work = Coroutine[Any, Any, None]
 T = TypeVar("T")
-
-_TAKE = """
-local capacity, missing, base, slices = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local now = tonumber(redis.call('TIME')[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-redis.call('ZADD', KEYS[2], now + tonumber(ARGV[11]), ARGV[1])
-local members = redis.call('ZCARD', KEYS[2])
-local last = tonumber(redis.call('HGET', KEYS[1], 'n:' .. ARGV[1]) or -1)
-if last > tonumber(ARGV[10]) then return {'-1', '0', '0', members} end
-redis.call('HSET', KEYS[1], 'g:' .. ARGV[1], ARGV[2], 's:' .. ARGV[1], ARGV[3], 'n:' .. ARGV[1], ARGV[10])
-local taken, spent = 0, 0
-local all = redis.call('HGETALL', KEYS[1])
-for at = 1, #all, 2 do
-  local kind, who, amount = string.sub(all[at], 1, 1), string.sub(all[at], 3), tonumber(all[at + 1])
-  if kind == 's' then
-    spent = spent + amount
-  elseif kind == 'g' and ARGV[8] == 'at once' and who ~= ARGV[1] and not redis.call('ZSCORE', KEYS[2], who) then
-    redis.call('HDEL', KEYS[1], all[at], 's:' .. who, 'n:' .. who)
-  elseif kind == 'g' then
-    taken = taken + amount
-  end
-end
-local left, got = capacity - math.max(taken, base), -1
-if left >= missing then
-  local small = math.min(math.floor(left / (2 * members)), math.floor(capacity / (slices * members)))
-  got = math.min(left, math.max(missing, small))
-  redis.call('HSET', KEYS[1], 'g:' .. ARGV[1], string.format('%.0f', tonumber(ARGV[2]) + got))
-end
-if tonumber(ARGV[9]) > 0 then redis.call('EXPIRE', KEYS[1], ARGV[9]) end
-return {string.format('%.0f', got), string.format('%.0f', left), string.format('%.0f', math.max(spent, base)), members}
-"""
-_DRAW = """
-local per_minute, kept, missing, slices = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local time = redis.call('TIME')
-local now, minute = tonumber(time[1]) * 1000000 + tonumber(time[2]), 60000000
-local members = math.max(1, redis.call('ZCARD', KEYS[2]))
-local full = math.max(tonumber(redis.call('GET', KEYS[1]) or 0) - kept * minute / per_minute, now)
-local got, wait = 0, 0
-local left = math.floor((minute - (full - now)) * per_minute / minute)
-if missing > per_minute and full > now then
-  wait = full - now
-elseif missing <= per_minute and left < missing then
-  wait = math.max(1, missing * minute / per_minute + full - now - minute)
-else
-  got = math.max(missing, math.min(math.floor(left / (2 * members)), math.floor(per_minute / (slices * members))))
-end
-full = full + got * minute / per_minute
-redis.call('SET', KEYS[1], string.format('%.0f', full), 'PX', math.ceil((full - now) / 1000) + 120000)
-return {string.format('%.0f', got), string.format('%.0f', wait), members}
-"""
 
 
 class Known(NamedTuple):
@@ -134,8 +86,9 @@ class RedisShares:
         url = dsn.replace("valkey", "redis", 1) if dsn.startswith("valkey") else dsn
         self._url = url
         self._redis = redis.asyncio.Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
-        self._take_script = self._redis.register_script(_TAKE)
-        self._draw_script = self._redis.register_script(_DRAW)
+        self._take_script = self._redis.register_script(TAKE)
+        self._draw_script = self._redis.register_script(DRAW)
+        self._leave_script = self._redis.register_script(LEAVE)
         self._known: dict[str, _Account] = {}
         self._quotas: dict[str, Quota] = {}
         self._opened: dict[str, Quota] = {}
@@ -143,11 +96,13 @@ class RedisShares:
         self._alone: dict[str, int] = {}
         self._dirty: dict[str, Quota] = {}
         self._freed: list[Freed] = list(ledger.freed)
+        """What whoever had this slot before left behind, at `_began`."""
+        self._began = loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
         self._members = 1
         self._outage = 0
         self._beat_at = self._sweep_at = 0.0
-        self._is_down = self._is_flushing = False
+        self._is_down = self._is_flushing = self._is_burying = False
 
     # What meters ask
 
@@ -218,16 +173,20 @@ class RedisShares:
         if now < self._sweep_at:
             return
         self._sweep_at = now + SWEEP_S
-        self._freed += self.ledger.bury()
-        if self._freed:
-            self._start(self._bury())
+        if not self._is_burying:
+            at, freed = self._loop.time(), self.ledger.bury()
+            if freed or self._freed:
+                self._is_burying = True
+                self._start(self._bury(freed, at))
         for name, quota in list(self._quotas.items()):
             mark = hash((quota.free, quota.cells[quota.place], quota.turned))
             account = self._account(name)
             if mark == quota.mark:
                 self.release(quota)
-                if quota.cells[quota.place + GRANTED - SPENT] <= quota.cells[quota.place]:
+                if not quota.cells[quota.place + UNTOLD - SPENT]:
                     del self._quotas[name]
+                elif quota.cells[quota.place + GRANTED - SPENT] <= quota.cells[quota.place] and not self._is_down:
+                    self._report(quota)
             elif 0 <= quota.free < account.lease // 2 and not self._is_down:
                 self._ask(account, self._refill(quota, account, account.lease))
             quota.mark = mark
@@ -254,13 +213,17 @@ class RedisShares:
         for task in self._tasks:
             task.cancel()
         client = redis.Redis.from_url(self._url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+        untold = [quota for quota in self._opened.values() if quota.cells[quota.place + UNTOLD - SPENT]]
+        now, leave = self._loop.time(), client.register_script(LEAVE)
         try:
             with client.pipeline(transaction=False) as pipe:
-                for quota in self._quotas.values():
-                    spent = quota.cells[quota.place]
-                    pipe.hset(self._key(quota), mapping={f"g:{self._me}": spent, f"s:{self._me}": spent})
+                for quota in untold:
+                    values = _leaving(self._me, quota.cells[quota.place], quota.epoch, now)
+                    leave(keys=[self._key(quota)], args=values, client=pipe)
                 pipe.zrem(_MEMBERS, self._me)
                 pipe.execute()
+            for quota in untold:
+                quota.cells[quota.place + UNTOLD - SPENT] = 0
         except redis.RedisError as error:
             log.warning("leases of limits are not given back", reason=str(error))
         finally:
@@ -294,10 +257,13 @@ class RedisShares:
 
     async def _exchange(self, quota: Quota, capacity: int, missing: int) -> list[bytes] | None:
         """Tell Redis what this worker took and spent, and take `missing` or a lease out of `capacity`."""
+        cells, place, epoch = quota.cells, quota.place, quota.epoch
+        granted, spent = cells[place + GRANTED - SPENT], cells[place]
+        cells[place + UNTOLD - SPENT] = 1
         values: list[int | str] = [
             self._me,
-            quota.cells[quota.place + GRANTED - SPENT],
-            quota.cells[quota.place],
+            granted,
+            spent,
             capacity,
             missing,
             quota.base,
@@ -307,7 +273,11 @@ class RedisShares:
             int(self._loop.time() * 1e6),
             ALIVE_S,
         ]
-        return await self._eval(self._take_script, self._key(quota), values)
+        answer = await self._eval(self._take_script, self._key(quota), values)
+        is_same = quota.epoch == epoch and granted == spent == cells[place + GRANTED - SPENT] == cells[place]
+        if answer is not None and is_same and int(answer[0]) <= 0:
+            cells[place + UNTOLD - SPENT] = 0
+        return answer
 
     async def _fill(self, rate: Rate, account: _Account, amount: int, kept: int) -> None:
         key = f"{_PREFIX}{rate.account}"
@@ -335,14 +305,23 @@ class RedisShares:
         if members is not None:
             self._members = max(1, members)
 
-    async def _bury(self) -> None:
-        freed, self._freed = self._freed, []
-        for one in freed:
-            key = f"{_PREFIX}{self.ledger.name(one.at)}:{one.epoch}"
-            field_ = f"{self._machine}-{one.slot}"
-            values = {f"g:{field_}": one.spent, f"s:{field_}": one.spent}
-            if await self._guarded(self._redis.hset(key, mapping=values)) is None:
-                self._freed.append(one)
+    async def _bury(self, freed: Sequence[Freed], at: float) -> None:
+        """Tell Redis what those spent who are no more; what came later from their slots stands."""
+        mine, self._freed = self._freed, []
+        try:
+            for one in mine:
+                if not await self._tell_of(one, self._began):
+                    self._freed.append(one)
+            for one in freed:
+                if await self._tell_of(one, at):
+                    self.ledger.told(one)
+        finally:
+            self._is_burying = False
+
+    async def _tell_of(self, one: Freed, at: float) -> bool:
+        key = f"{_PREFIX}{self.ledger.name(one.at)}:{one.epoch}"
+        values = _leaving(f"{self._machine}-{one.slot}", one.spent, one.epoch, at)
+        return await self._guarded(self._leave_script(keys=[key], args=values)) is not None
 
     async def _flush(self) -> None:
         await asyncio.sleep(FLUSH_S)
@@ -456,6 +435,11 @@ class RedisShares:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _leaving(who: str, spent: int, epoch: int, at: float) -> list[int | str]:
+    """For `LEAVE`: from the time `at` on, `who` holds nothing but what it spent."""
+    return [who, spent, int(at * 1e6), _DAYS[Window.MONTH] * 86_400 if epoch else 0]
 
 
 def _once(back: Callable[[], None]) -> Callable[[], None]:

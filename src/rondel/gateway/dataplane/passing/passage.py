@@ -416,11 +416,17 @@ class Passage:
             message,
             is_truncated,
         )
-        record = record_of(course, worker.now(), worker.number)
-        worker.metrics.tell(record)
-        if self._meter is not None and ticket is not None and ticket is not NO_TICKET:
+        meter = None if ticket is None or ticket is NO_TICKET else self._meter
+        try:
+            record = record_of(course, worker.now(), worker.number)
+        except Exception:
+            if meter is not None and ticket is not None:
+                meter.settle(ticket, None, None)  # what was reserved does not stay so
+            raise
+        if meter is not None and ticket is not None:
             used = 0 if record.tokens is None else total_tokens(record.tokens)
-            self._meter.settle(ticket, used, record.charged_nano or 0)
+            meter.settle(ticket, used, record.charged_nano or 0)
+        worker.metrics.tell(record)
         worker.spool.add(record, lambda: self._hand_over(answer, is_broken=is_truncated))
 
     def _hand_over(self, answer: Answer | None, *, is_broken: bool) -> None:
